@@ -1,0 +1,100 @@
+"""Every error that Milepost raises on purpose.
+
+MilepostError
+├── UsageError              the command line or milepost.toml is wrong   (exit code 2)
+│   └── SettingsError
+├── SuiteError              a suite file cannot be used
+├── StoreError              the database refused, or was found wrong
+│   ├── ConcurrencyError    another process appended to the stream first
+│   ├── EventConflict       one event id, two payloads
+│   ├── UnknownEvent        the log holds a type or version this Milepost does not know
+│   ├── DatabaseMismatch    no Milepost database, or one from a newer Milepost
+│   └── ProjectionStopped   a derived view failed and stands still until it is mended
+├── SyncFault               rsync did not bring the files
+├── CheckpointFault         a folder that is not a usable checkpoint
+└── EvaluationFault         a checkpoint could not be evaluated
+    ├── ModelLoadFault      the model or tokenizer did not load
+    └── NothingScored       not one example of a suite gave a number
+
+A message says what was wrong, where (file, line, row) and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class MilepostError(Exception):
+    """The root: catch it to catch whatever Milepost raises on purpose."""
+
+    exit_code = 3
+
+
+class UsageError(MilepostError):
+    """The command line asks for something that does not exist or does not fit."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """milepost.toml is missing, is not TOML, or holds a key or value that does not fit."""
+
+
+class SuiteError(MilepostError):
+    """A suite file is missing, unreadable, or has not one usable row."""
+
+
+class StoreError(MilepostError):
+    """The database refused an operation or holds something that it must not."""
+
+
+class ConcurrencyError(StoreError):
+    """Another process appended to the stream first.
+
+    `expected` is the stream version that the caller had seen, `found` the one in the log.
+    """
+
+    def __init__(self, stream: str, expected: int, found: int) -> None:
+        super().__init__(
+            f"stream {stream!r} is at version {found}, not at {expected} as expected: another "
+            "process appended first. Read the stream again and decide anew."
+        )
+        self.stream = stream
+        self.expected = expected
+        self.found = found
+
+
+class EventConflict(StoreError):
+    """An event id that the log already holds came again with another payload."""
+
+
+class UnknownEvent(StoreError):
+    """The log holds an event type or schema version that this Milepost does not know."""
+
+
+class DatabaseMismatch(StoreError):
+    """The file is not a Milepost database, or a newer Milepost made it."""
+
+
+class ProjectionStopped(StoreError):
+    """A derived view failed; its rows stand where they were until it is mended."""
+
+
+class SyncFault(MilepostError):
+    """rsync did not bring the files. `exit_code_of_rsync` and its last words are in the message."""
+
+
+class CheckpointFault(MilepostError):
+    """A folder under the watched path is not, or not yet, a usable checkpoint."""
+
+
+class EvaluationFault(MilepostError):
+    """A checkpoint could not be evaluated. `retriable` says whether trying again can help."""
+
+    retriable = False
+
+
+class ModelLoadFault(EvaluationFault):
+    """The model or its tokenizer did not load from the checkpoint."""
+
+
+class NothingScored(EvaluationFault):
+    """Not one example of a suite gave a number, so there is nothing to show for it."""

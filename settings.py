@@ -1,0 +1,290 @@
+"""What a user sets in milepost.toml, and the workspace that file makes of its folder.
+
+Every section is a frozen model, every key has a default, and an unknown key is an error that names
+the nearest known one. `MILEPOST_SECTION__KEY` in the environment wins over the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from errors import SettingsError
+
+FILE_NAME = "milepost.toml"
+
+Difficulty = Literal["easy", "medium", "hard"]
+Role = Literal["validation", "mining"]
+
+DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """One table of milepost.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(Section):
+    """`[database]`: where the log lives. A relative SQLite path starts at the workspace."""
+
+    url: str = "sqlite:///milepost.db"
+
+
+class WatchSettings(Section):
+    """`[watch]`: the folder in which checkpoints appear, as RUN/checkpoint-N."""
+
+    path: Path = Path("checkpoints")
+    interval_seconds: Positive = 5.0
+    debounce_seconds: Positive = 0.3
+
+
+class SyncSettings(Section):
+    """`[sync]`: where the trainer saves. `source` is a folder or HOST:FOLDER, as rsync takes it."""
+
+    source: str = ""
+    interval_seconds: Positive = 300.0
+    timeout_seconds: Count = 60
+    exclude: tuple[str, ...] = (
+        "optimizer.pt",
+        "optimizer.bin",
+        "scheduler.pt",
+        "scaler.pt",
+        "rng_state*.pth",
+        "global_step*/",
+    )
+
+
+class SuiteSettings(Section):
+    """One `[[suite]]`: a JSONL file of examples, and what it is for."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    path: Path
+    difficulty: Difficulty | None = None
+    role: Role = "validation"
+    grader: str = "exact"
+    pass_threshold: Share | None = None
+
+
+class EvaluationSettings(Section):
+    """`[evaluation]`: how the one pass over a checkpoint is run."""
+
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: Count | None = None
+    batch_tokens: Count = 4096
+    record_examples: Count = 64
+    max_prompt_tokens: Count = 4096
+    max_new_tokens: Count = 64
+    stop: tuple[str, ...] = ()
+    temperatures: tuple[Positive, ...] = (0.5, 0.75, 1.0, 1.5, 2.0)
+    trace: bool = True
+    interval_seconds: Positive = 2.0
+
+
+class RegressionSettings(Section):
+    """`[regression]`: how much worse than the checkpoint before counts as a regression."""
+
+    loss_increase: Positive = 0.15
+    accuracy_drop: Share = 0.10
+    min_examples: Count = 20
+
+
+class RankingSettings(Section):
+    """`[ranking]`: the weights of the composite score; they are scaled to sum to 1."""
+
+    loss_weight: Annotated[float, Field(ge=0.0)] = 0.5
+    balance_weight: Annotated[float, Field(ge=0.0)] = 0.25
+    consistency_weight: Annotated[float, Field(ge=0.0)] = 0.25
+
+
+class CalibrationSettings(Section):
+    """`[calibration]`: the edges of the confidence bins, and how few examples are too few."""
+
+    edges: tuple[Share, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
+    min_examples: Count = 20
+
+    @field_validator("edges")
+    @classmethod
+    def _rise_from_0_to_1(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        rising = all(low < high for low, high in zip(edges, edges[1:], strict=False))
+        if len(edges) < 2 or edges[0] != 0.0 or edges[-1] != 1.0 or not rising:
+            raise ValueError("edges must rise from 0.0 to 1.0, such as [0.0, 0.5, 1.0]")
+        return edges
+
+
+class CurriculumSettings(Section):
+    """`[curriculum]`: when a difficulty counts as learned, and the least share each one keeps."""
+
+    mastered_accuracy: Share = 0.8
+    learning_accuracy: Share = 0.3
+    min_share: Annotated[int, Field(ge=0, le=33)] = 10
+
+
+class HardExampleSettings(Section):
+    """`[hard_examples]`: below which confidence an example counts as uncertain."""
+
+    low_confidence: Share = 0.6
+
+
+class Settings(BaseSettings):
+    """All of milepost.toml."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="MILEPOST_", env_nested_delimiter="__"
+    )
+
+    database: DatabaseSettings = DatabaseSettings()
+    watch: WatchSettings = WatchSettings()
+    sync: SyncSettings = SyncSettings()
+    suite: tuple[SuiteSettings, ...] = ()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    regression: RegressionSettings = RegressionSettings()
+    ranking: RankingSettings = RankingSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    curriculum: CurriculumSettings = CurriculumSettings()
+    hard_examples: HardExampleSettings = HardExampleSettings()
+
+    @field_validator("suite")
+    @classmethod
+    def _names_differ(cls, suites: tuple[SuiteSettings, ...]) -> tuple[SuiteSettings, ...]:
+        names = [suite.name for suite in suites]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two suites are named {twice[0]!r}: give each its own name")
+        return suites
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then what the file said (which comes as init arguments)."""
+        assert isinstance(init_settings, InitSettingsSource)
+        return env_settings, init_settings
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with a milepost.toml; relative paths in that file start here."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def database_url(self) -> str:
+        """The URL with a relative SQLite path made absolute."""
+        url = self.settings.database.url
+        prefix = "sqlite:///"
+        if url.startswith(prefix):
+            return prefix + str(self.resolve(Path(url.removeprefix(prefix))))
+        return url
+
+    @property
+    def checkpoints(self) -> Path:
+        """The watched folder."""
+        return self.resolve(self.settings.watch.path)
+
+    @property
+    def staging(self) -> Path:
+        """Where sync assembles a checkpoint before it is renamed into the watched folder.
+
+        A dot folder beside the runs: one file system, so that the rename is one step.
+        """
+        return self.checkpoints / ".staging"
+
+    @property
+    def logs(self) -> Path:
+        """Where the child processes of `milepost up` write."""
+        return self.root / "logs"
+
+    def resolve(self, path: Path) -> Path:
+        """`path`, taken from the workspace when it is relative."""
+        return (self.root / path.expanduser()).absolute()
+
+
+def find_workspace(given: Path | None = None, start: Path | None = None) -> Workspace:
+    """The workspace named by `given`, by MILEPOST_WORKSPACE, or nearest upward from `start`.
+
+    Raises SettingsError when there is none.
+    """
+    named = given or (Path(value) if (value := os.environ.get("MILEPOST_WORKSPACE")) else None)
+    if named is not None:
+        return load_workspace(named)
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / FILE_NAME).is_file():
+            return load_workspace(folder)
+    raise SettingsError(
+        f"no {FILE_NAME} in {here} or above it. Run `milepost init` here, or name the folder "
+        "with --workspace DIR."
+    )
+
+
+def load_workspace(root: Path) -> Workspace:
+    """Reads `root`/milepost.toml. Raises SettingsError naming the file, the key and the remedy."""
+    file = root.absolute() / FILE_NAME
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read {file}: {error.strerror}. `milepost init --workspace {root}` makes one."
+        ) from error
+    return Workspace(root.absolute(), parse(text, file))
+
+
+def parse(text: str, file: Path) -> Settings:
+    """The settings that `text` (TOML) holds; `file` is what errors name."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not TOML: {error}") from error
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        lines = "\n".join(f"  {_explain(dict(one))}" for one in error.errors())
+        raise SettingsError(f"{file} does not fit:\n{lines}") from error
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    """One pydantic error as a line: where, what, and the nearest known key."""
+    location = [part for part in error["loc"] if isinstance(part, str)]
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {str(error['msg']).removeprefix('Value error, ')}"
+    known = _known_keys(location[:-1])
+    near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    return f"{where}: no such key; {hint}"
+
+
+def _known_keys(section: list[str]) -> list[str]:
+    """The keys of one section of milepost.toml; the sections themselves for the empty path."""
+    fields = Settings.model_fields
+    if not section:
+        return sorted(fields)
+    annotation = fields[section[0]].annotation
+    inner = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
+    models = [one for one in inner if issubclass(one, Section)]
+    return sorted(models[0].model_fields) if models else []

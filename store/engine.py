@@ -1,0 +1,105 @@
+"""One way to open the database: `connect` for the writer, `connect(read_only=True)` for readers.
+
+SQLite runs in WAL mode with synchronous=FULL, so what append acknowledged survives a power cut,
+and every transaction of a writer begins IMMEDIATE, so that it never fails halfway for a lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+
+from errors import DatabaseMismatch, StoreError
+
+# "MlPt" in ASCII: what `file` and `PRAGMA application_id` show of a Milepost database.
+APPLICATION_ID = 0x4D6C5074
+# Counts the migrations. A file with a larger number is a newer Milepost's.
+SCHEMA_NUMBER = 1
+BUSY_TIMEOUT_MS = 30_000
+
+
+def connect(url: str, *, read_only: bool = False) -> Engine:
+    """An engine on an existing database whose schema is this Milepost's.
+
+    Raises StoreError when there is no database, DatabaseMismatch when it is another's, a newer
+    Milepost's, or not upgraded yet.
+    """
+    file = sqlite_file(url)
+    if file is not None and not file.is_file():
+        raise StoreError(f"there is no database at {file}. `milepost init` makes one.")
+    engine = bare_engine(url, read_only=read_only)
+    try:
+        check_schema(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def bare_engine(url: str, *, read_only: bool = False) -> Engine:
+    """An engine with the pragmas set and nothing checked; migrations start from it."""
+    file = sqlite_file(url)
+    if file is None:
+        engine = create_engine(url)
+        if read_only:
+            return engine.execution_options(postgresql_readonly=True)
+        return engine
+    location = f"file:{file}?mode=ro&uri=true" if read_only else str(file)
+    engine = create_engine(f"sqlite:///{location}", connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            cursor.execute("PRAGMA query_only = ON")
+        else:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL; None for another database."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database:
+        raise StoreError(f"{url}: an in-memory database cannot be shared. Name a file.")
+    return Path(parsed.database)
+
+
+def check_schema(engine: Engine) -> None:
+    """Raises DatabaseMismatch unless the database has this Milepost's schema."""
+    if engine.dialect.name != "sqlite":
+        return
+    with engine.connect() as connection:
+        application = connection.execute(text("PRAGMA application_id")).scalar_one()
+        number = connection.execute(text("PRAGMA user_version")).scalar_one()
+    file = engine.url.database
+    if application != APPLICATION_ID:
+        raise DatabaseMismatch(
+            f"{file} is not a Milepost database. Name another file in [database] url."
+        )
+    if number > SCHEMA_NUMBER:
+        raise DatabaseMismatch(
+            f"{file} has schema {number}, and this Milepost knows up to {SCHEMA_NUMBER}: "
+            "a newer Milepost made it. Use that version."
+        )
+    if number < SCHEMA_NUMBER:
+        raise DatabaseMismatch(
+            f"{file} has schema {number}, and this Milepost needs {SCHEMA_NUMBER}. "
+            "Run `milepost db upgrade`."
+        )

@@ -1,0 +1,374 @@
+"""The facts that the log holds: one frozen model an event type.
+
+An event's id is a UUID5 of its type and `identity`, that is of what makes the fact unique, so the
+same fact appended twice is one row. Its stream orders the facts about one subject.
+Raising `schema_version` needs an upcaster in UPCASTERS for each version before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from errors import UnknownEvent
+
+NAMESPACE = UUID("6f1e5c1e-6d0a-5c4c-9b55-0d9a7f7f2b11")
+
+
+class Event(BaseModel):
+    """What every event has: a stream, an identity, and a payload that never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: ClassVar[int] = 1
+
+    @property
+    def stream(self) -> str:
+        """The subject that this fact is about, as KIND/ID."""
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> str:
+        """What makes the fact unique among the events of its type."""
+        raise NotImplementedError
+
+    @property
+    def event_id(self) -> str:
+        """UUID5 of type and identity."""
+        return str(uuid5(NAMESPACE, f"{type(self).__name__}\n{self.identity}"))
+
+    def payload(self) -> str:
+        """Canonical JSON: sorted keys, no non-finite numbers."""
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, allow_nan=False
+        )
+
+
+class Refusal(BaseModel):
+    """A row of a suite that could not be used, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    line: int
+    reason: str
+
+
+class SuiteRegistered(Event):
+    """A suite was read. A changed role or grader registers the same suite once more.
+
+    `suite_id` is a digest of the name and the examples; `revision` counts the registrations.
+    """
+
+    suite_id: str
+    revision: int
+    name: str
+    path: str
+    difficulty: str | None
+    role: Literal["validation", "mining"]
+    grader: str
+    rows_read: int
+    examples: int
+    duplicates: int
+    refused: tuple[Refusal, ...]
+
+    @property
+    def stream(self) -> str:
+        """suite/ID."""
+        return f"suite/{self.suite_id}"
+
+    @property
+    def identity(self) -> str:
+        """The suite and its revision."""
+        return f"{self.suite_id}\n{self.revision}"
+
+
+class SyncCompleted(Event):
+    """rsync brought one checkpoint whole."""
+
+    source: str
+    run: str
+    name: str
+    path: str
+    files: int
+    bytes: int
+    seconds: float
+    at: str
+
+    @property
+    def stream(self) -> str:
+        """sync/SOURCE."""
+        return f"sync/{self.source}"
+
+    @property
+    def identity(self) -> str:
+        """Source, checkpoint and time."""
+        return f"{self.source}\n{self.run}/{self.name}\n{self.at}"
+
+
+class SyncFailed(Event):
+    """rsync ended with an error; `message` holds its last words."""
+
+    source: str
+    run: str | None
+    name: str | None
+    rsync_exit_code: int | None
+    message: str
+    seconds: float
+    at: str
+
+    @property
+    def stream(self) -> str:
+        """sync/SOURCE."""
+        return f"sync/{self.source}"
+
+    @property
+    def identity(self) -> str:
+        """Source, checkpoint and time."""
+        return f"{self.source}\n{self.run}/{self.name}\n{self.at}"
+
+
+class CheckpointArrived(Event):
+    """A complete checkpoint with content not seen before.
+
+    `checkpoint_id` is a digest of weights, config and tokenizer files. `bytes` counts those files.
+    The last three come from trainer_state.json and are None where it does not say.
+    """
+
+    checkpoint_id: str
+    run: str
+    step: int
+    path: str
+    bytes: int
+    dtype: str
+    architecture: str
+    parameters: int
+    kind: Literal["full", "adapter"]
+    epoch: float | None
+    train_loss: float | None
+    learning_rate: float | None
+
+    @property
+    def stream(self) -> str:
+        """checkpoint/ID."""
+        return f"checkpoint/{self.checkpoint_id}"
+
+    @property
+    def identity(self) -> str:
+        """The content."""
+        return self.checkpoint_id
+
+
+class CheckpointRejected(Event):
+    """A folder that looks like a checkpoint but cannot become one.
+
+    `fingerprint` is of the names, sizes and mtimes seen, so a mended folder is judged anew.
+    """
+
+    run: str
+    path: str
+    step: int | None
+    reason: str
+    fingerprint: str
+
+    @property
+    def stream(self) -> str:
+        """rejected/PATH."""
+        return f"rejected/{self.path}"
+
+    @property
+    def identity(self) -> str:
+        """The folder as it was, and the reason."""
+        return f"{self.path}\n{self.fingerprint}\n{self.reason}"
+
+
+class CheckpointRemoved(Event):
+    """The folder of a checkpoint is gone. Its predictions stay."""
+
+    checkpoint_id: str
+    path: str
+    reason: str
+    at: str
+
+    @property
+    def stream(self) -> str:
+        """checkpoint/ID."""
+        return f"checkpoint/{self.checkpoint_id}"
+
+    @property
+    def identity(self) -> str:
+        """The checkpoint, its path and the time."""
+        return f"{self.checkpoint_id}\n{self.path}\n{self.at}"
+
+
+class EvaluationStarted(Event):
+    """A worker claimed an evaluation; a later attempt takes over from a dead one.
+
+    `examples` is the number of examples to record over all attempts; `plan` describes this
+    attempt's batches.
+    """
+
+    evaluation_id: str
+    attempt: int
+    checkpoint_id: str
+    suites: tuple[str, ...]
+    examples: int
+    evaluator_version: str
+    host: str
+    pid: int
+    device: str
+    dtype: str
+    attention: str
+    prompt_format: str
+    libraries: dict[str, str]
+    plan: dict[str, int]
+    settings: dict[str, Any]
+
+    @property
+    def stream(self) -> str:
+        """evaluation/ID."""
+        return f"evaluation/{self.evaluation_id}"
+
+    @property
+    def identity(self) -> str:
+        """The evaluation and the attempt."""
+        return f"{self.evaluation_id}\n{self.attempt}"
+
+
+class PredictionsRecorded(Event):
+    """A batch of predictions; its rows are in `prediction`, written in the same transaction.
+
+    `batch` is a digest of the example ids and samples in it.
+    """
+
+    evaluation_id: str
+    batch: str
+    scored: int
+    failed: int
+
+    @property
+    def stream(self) -> str:
+        """evaluation/ID."""
+        return f"evaluation/{self.evaluation_id}"
+
+    @property
+    def identity(self) -> str:
+        """The evaluation and the batch."""
+        return f"{self.evaluation_id}\n{self.batch}"
+
+
+class EvaluationCompleted(Event):
+    """Every example of every suite is recorded.
+
+    `seconds` and the token counts are of the attempt that completed it; `peak_bytes` is the
+    evaluator process's peak resident memory, `device_peak_bytes` the accelerator's (None on CPU).
+    """
+
+    evaluation_id: str
+    checkpoint_id: str
+    scored: int
+    failed: int
+    seconds: float
+    load_seconds: float
+    prompt_tokens: int
+    target_tokens: int
+    generated_tokens: int
+    peak_bytes: int
+    device_peak_bytes: int | None
+
+    @property
+    def stream(self) -> str:
+        """evaluation/ID."""
+        return f"evaluation/{self.evaluation_id}"
+
+    @property
+    def identity(self) -> str:
+        """The evaluation."""
+        return self.evaluation_id
+
+
+class EvaluationFailed(Event):
+    """An attempt ended in an error. `retriable` says whether trying again can help."""
+
+    evaluation_id: str
+    attempt: int
+    checkpoint_id: str
+    suites: tuple[str, ...]
+    error: str
+    message: str
+    retriable: bool
+
+    @property
+    def stream(self) -> str:
+        """evaluation/ID."""
+        return f"evaluation/{self.evaluation_id}"
+
+    @property
+    def identity(self) -> str:
+        """The evaluation and the attempt."""
+        return f"{self.evaluation_id}\n{self.attempt}"
+
+
+class EvaluationAbandoned(Event):
+    """No further attempt will be made, for instance because the checkpoint is gone."""
+
+    evaluation_id: str
+    checkpoint_id: str
+    reason: str
+
+    @property
+    def stream(self) -> str:
+        """evaluation/ID."""
+        return f"evaluation/{self.evaluation_id}"
+
+    @property
+    def identity(self) -> str:
+        """The evaluation."""
+        return self.evaluation_id
+
+
+TYPES: dict[str, type[Event]] = {
+    model.__name__: model
+    for model in (
+        SuiteRegistered,
+        SyncCompleted,
+        SyncFailed,
+        CheckpointArrived,
+        CheckpointRejected,
+        CheckpointRemoved,
+        EvaluationStarted,
+        PredictionsRecorded,
+        EvaluationCompleted,
+        EvaluationFailed,
+        EvaluationAbandoned,
+    )
+}
+
+# (type, version) -> the payload in the next version. Empty until a type changes.
+UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def load(type_name: str, schema_version: int, payload: str, position: int) -> Event:
+    """The event that a row of the log holds, upcast to today's schema.
+
+    Raises UnknownEvent, naming the position, for a type, version or payload that does not fit.
+    """
+    model = TYPES.get(type_name)
+    if model is None or schema_version > model.schema_version:
+        known = "type" if model is None else f"version {schema_version} of type"
+        raise UnknownEvent(
+            f"position {position} of the log has the unknown {known} {type_name!r}: a newer "
+            "Milepost wrote it. Use that version to read this log."
+        )
+    fields: dict[str, Any] = json.loads(payload)
+    for version in range(schema_version, model.schema_version):
+        fields = UPCASTERS[type_name, version](fields)
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise UnknownEvent(
+            f"position {position} of the log holds a {type_name} that does not fit: {error}"
+        ) from error

@@ -1,0 +1,283 @@
+"""Where each suite, checkpoint and evaluation stands, derived from the lifecycle events.
+
+The worker reads it to find what is not evaluated yet, and every view starts from it. `current`
+marks the newest completed evaluation of a checkpoint, or its newest one while none has completed:
+the one that views show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Column, Connection, Index, Table, delete, insert, select, update
+
+from store.events import (
+    CheckpointArrived,
+    CheckpointRejected,
+    CheckpointRemoved,
+    EvaluationAbandoned,
+    EvaluationCompleted,
+    EvaluationFailed,
+    EvaluationStarted,
+    PredictionsRecorded,
+    SuiteRegistered,
+)
+from store.log import Recorded
+from store.projections import Projection
+from store.schema import INTEGER, JSON, REAL_NUMBER, TEXT, derived
+
+SUITE: Table = derived(
+    "suite",
+    Column("suite_id", TEXT, primary_key=True),
+    Column("revision", INTEGER, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("path", TEXT, nullable=False),
+    Column("difficulty", TEXT),
+    Column("role", TEXT, nullable=False),
+    Column("grader", TEXT, nullable=False),
+    Column("rows_read", INTEGER, nullable=False),
+    Column("examples", INTEGER, nullable=False),
+    Column("duplicates", INTEGER, nullable=False),
+    Column("refused", JSON, nullable=False),
+    Column("registered_at", TEXT, nullable=False),
+)
+
+CHECKPOINT: Table = derived(
+    "checkpoint",
+    Column("checkpoint_id", TEXT, primary_key=True),
+    Column("run", TEXT, nullable=False),
+    Column("step", INTEGER, nullable=False),
+    Column("path", TEXT, nullable=False),
+    Column("bytes", INTEGER, nullable=False),
+    Column("dtype", TEXT, nullable=False),
+    Column("architecture", TEXT, nullable=False),
+    Column("parameters", INTEGER, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("epoch", REAL_NUMBER),
+    Column("train_loss", REAL_NUMBER),
+    Column("learning_rate", REAL_NUMBER),
+    Column("arrived_at", TEXT, nullable=False),
+    Column("removed_at", TEXT),
+    Column("removed_reason", TEXT),
+    Index(None, "run", "step"),
+)
+
+REJECTED: Table = derived(
+    "rejected_folder",
+    Column("path", TEXT, primary_key=True),
+    Column("run", TEXT, nullable=False),
+    Column("step", INTEGER),
+    Column("reason", TEXT, nullable=False),
+    Column("rejected_at", TEXT, nullable=False),
+)
+
+EVALUATION: Table = derived(
+    "evaluation",
+    Column("evaluation_id", TEXT, primary_key=True),
+    Column("checkpoint_id", TEXT, nullable=False),
+    Column("status", TEXT, nullable=False),  # started | completed | failed | abandoned
+    Column("current", INTEGER, nullable=False),
+    Column("attempt", INTEGER, nullable=False),
+    Column("examples", INTEGER),
+    Column("scored", INTEGER, nullable=False),
+    Column("failed", INTEGER, nullable=False),
+    Column("started_at", TEXT, nullable=False),
+    Column("finished_at", TEXT),
+    Column("seconds", REAL_NUMBER),
+    Column("load_seconds", REAL_NUMBER),
+    Column("prompt_tokens", INTEGER),
+    Column("target_tokens", INTEGER),
+    Column("generated_tokens", INTEGER),
+    Column("peak_bytes", INTEGER),
+    Column("device_peak_bytes", INTEGER),
+    Column("device", TEXT),
+    Column("dtype", TEXT),
+    Column("host", TEXT),
+    Column("pid", INTEGER),
+    Column("evaluator_version", TEXT),
+    Column("prompt_format", TEXT),
+    Column("error", TEXT),
+    Column("message", TEXT),
+    Column("retriable", INTEGER),
+    Index(None, "checkpoint_id"),
+)
+
+EVALUATION_SUITE: Table = derived(
+    "evaluation_suite",
+    Column("evaluation_id", TEXT, primary_key=True),
+    Column("suite_id", TEXT, primary_key=True),
+)
+
+
+def derive(connection: Connection, events: Sequence[Recorded]) -> None:
+    """Applies lifecycle events, in order."""
+    for recorded in events:
+        match recorded.event:
+            case SuiteRegistered() as event:
+                _register(connection, event, recorded.recorded_at)
+            case CheckpointArrived() as event:
+                _arrive(connection, event, recorded.recorded_at)
+            case CheckpointRejected() as event:
+                _reject(connection, event, recorded.recorded_at)
+            case CheckpointRemoved() as event:
+                connection.execute(
+                    update(CHECKPOINT)
+                    .where(CHECKPOINT.c.checkpoint_id == event.checkpoint_id)
+                    .values(removed_at=recorded.recorded_at, removed_reason=event.reason)
+                )
+            case EvaluationStarted() as event:
+                _start(connection, event, recorded.recorded_at)
+            case PredictionsRecorded() as event:
+                connection.execute(
+                    update(EVALUATION)
+                    .where(EVALUATION.c.evaluation_id == event.evaluation_id)
+                    .values(
+                        scored=EVALUATION.c.scored + event.scored,
+                        failed=EVALUATION.c.failed + event.failed,
+                    )
+                )
+            case EvaluationCompleted() as event:
+                _complete(connection, event, recorded.recorded_at)
+            case EvaluationFailed() as event:
+                _fail(connection, event, recorded.recorded_at)
+            case EvaluationAbandoned() as event:
+                connection.execute(
+                    update(EVALUATION)
+                    .where(EVALUATION.c.evaluation_id == event.evaluation_id)
+                    .values(
+                        status="abandoned",
+                        finished_at=recorded.recorded_at,
+                        error="Abandoned",
+                        message=event.reason,
+                        retriable=0,
+                    )
+                )
+            case _:
+                raise TypeError(f"lifecycle does not know {type(recorded.event).__name__}")
+
+
+def _register(connection: Connection, event: SuiteRegistered, at: str) -> None:
+    connection.execute(delete(SUITE).where(SUITE.c.suite_id == event.suite_id))
+    values = event.model_dump(mode="json")
+    connection.execute(insert(SUITE).values(**values, registered_at=at))
+
+
+def _arrive(connection: Connection, event: CheckpointArrived, at: str) -> None:
+    connection.execute(delete(REJECTED).where(REJECTED.c.path == event.path))
+    connection.execute(insert(CHECKPOINT).values(**event.model_dump(mode="json"), arrived_at=at))
+
+
+def _reject(connection: Connection, event: CheckpointRejected, at: str) -> None:
+    connection.execute(delete(REJECTED).where(REJECTED.c.path == event.path))
+    values = event.model_dump(mode="json", exclude={"fingerprint"})
+    connection.execute(insert(REJECTED).values(**values, rejected_at=at))
+
+
+def _start(connection: Connection, event: EvaluationStarted, at: str) -> None:
+    values = {
+        "status": "started",
+        "attempt": event.attempt,
+        "examples": event.examples,
+        "device": event.device,
+        "dtype": event.dtype,
+        "host": event.host,
+        "pid": event.pid,
+        "evaluator_version": event.evaluator_version,
+        "prompt_format": event.prompt_format,
+        "finished_at": None,
+        "error": None,
+        "message": None,
+        "retriable": None,
+    }
+    where = EVALUATION.c.evaluation_id == event.evaluation_id
+    if connection.execute(update(EVALUATION).where(where).values(**values)).rowcount:
+        return
+    _insert_evaluation(
+        connection, event.evaluation_id, event.checkpoint_id, event.suites, at, **values
+    )
+
+
+def _complete(connection: Connection, event: EvaluationCompleted, at: str) -> None:
+    values = event.model_dump(mode="json", exclude={"evaluation_id", "checkpoint_id"})
+    connection.execute(
+        update(EVALUATION)
+        .where(EVALUATION.c.evaluation_id == event.evaluation_id)
+        .values(**values, status="completed", finished_at=at)
+    )
+    _make_current(connection, event.evaluation_id, event.checkpoint_id)
+
+
+def _fail(connection: Connection, event: EvaluationFailed, at: str) -> None:
+    values = {
+        "status": "failed",
+        "attempt": event.attempt,
+        "finished_at": at,
+        "error": event.error,
+        "message": event.message,
+        "retriable": int(event.retriable),
+    }
+    where = EVALUATION.c.evaluation_id == event.evaluation_id
+    if connection.execute(update(EVALUATION).where(where).values(**values)).rowcount == 0:
+        _insert_evaluation(
+            connection, event.evaluation_id, event.checkpoint_id, event.suites, at, **values
+        )
+
+
+def _insert_evaluation(
+    connection: Connection,
+    evaluation_id: str,
+    checkpoint_id: str,
+    suites: Sequence[str],
+    at: str,
+    **values: object,
+) -> None:
+    connection.execute(
+        insert(EVALUATION).values(
+            evaluation_id=evaluation_id,
+            checkpoint_id=checkpoint_id,
+            current=0,
+            scored=0,
+            failed=0,
+            started_at=at,
+            **values,
+        )
+    )
+    for suite_id in suites:
+        connection.execute(
+            insert(EVALUATION_SUITE).values(evaluation_id=evaluation_id, suite_id=suite_id)
+        )
+    completed = select(EVALUATION.c.evaluation_id).where(
+        EVALUATION.c.checkpoint_id == checkpoint_id,
+        EVALUATION.c.status == "completed",
+    )
+    if connection.execute(completed.limit(1)).first() is None:
+        _make_current(connection, evaluation_id, checkpoint_id)
+
+
+def _make_current(connection: Connection, evaluation_id: str, checkpoint_id: str) -> None:
+    connection.execute(
+        update(EVALUATION)
+        .where(EVALUATION.c.checkpoint_id == checkpoint_id)
+        .values(current=EVALUATION.c.evaluation_id == evaluation_id)
+    )
+
+
+LIFECYCLE = Projection(
+    name="lifecycle",
+    version=1,
+    tables=(SUITE, CHECKPOINT, REJECTED, EVALUATION, EVALUATION_SUITE),
+    listens=frozenset(
+        {
+            SuiteRegistered,
+            CheckpointArrived,
+            CheckpointRejected,
+            CheckpointRemoved,
+            EvaluationStarted,
+            PredictionsRecorded,
+            EvaluationCompleted,
+            EvaluationFailed,
+            EvaluationAbandoned,
+        }
+    ),
+    derive=derive,
+)
