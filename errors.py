@@ -79,7 +79,7 @@ class ProjectionStopped(StoreError):
 
 
 class SyncFault(MilepostError):
-    """rsync did not bring the files. `exit_code_of_rsync` and its last words are in the message."""
+    """rsync did not bring the files; the message holds its exit code and last words."""
 
 
 class CheckpointFault(MilepostError):

@@ -11,6 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -124,7 +125,7 @@ class CalibrationSettings(Section):
     @field_validator("edges")
     @classmethod
     def _rise_from_0_to_1(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
-        rising = all(low < high for low, high in zip(edges, edges[1:], strict=False))
+        rising = all(low < high for low, high in pairwise(edges))
         if len(edges) < 2 or edges[0] != 0.0 or edges[-1] != 1.0 or not rising:
             raise ValueError("edges must rise from 0.0 to 1.0, such as [0.0, 0.5, 1.0]")
         return edges

@@ -1,0 +1,1 @@
+"""The demo: puzzles, suites and a small training run."""

@@ -1,0 +1,1 @@
+"""How checkpoints arrive: sync, watch, judge."""

@@ -1,0 +1,1 @@
+"""The event log, its tables and the runner of what is derived from it."""

@@ -17,8 +17,9 @@ from errors import DatabaseMismatch, StoreError
 
 # "MlPt" in ASCII: what `file` and `PRAGMA application_id` show of a Milepost database.
 APPLICATION_ID = 0x4D6C5074
+MIGRATIONS = Path(__file__).resolve().parent.parent / "alembic" / "versions"
 # Counts the migrations. A file with a larger number is a newer Milepost's.
-SCHEMA_NUMBER = 1
+SCHEMA_NUMBER = len(list(MIGRATIONS.glob("[0-9]*.py")))
 BUSY_TIMEOUT_MS = 30_000
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.types import REAL, TypeDecorator
+from sqlalchemy.types import REAL, TypeDecorator, TypeEngine
 
 METADATA = MetaData(
     naming_convention={
@@ -38,8 +38,8 @@ METADATA = MetaData(
     }
 )
 
-INTEGER = BigInteger().with_variant(Integer(), "sqlite")
-REAL_NUMBER = Double().with_variant(REAL(), "sqlite")
+INTEGER: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+REAL_NUMBER: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
 TEXT = Text()
 BLOB = LargeBinary()
 

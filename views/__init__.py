@@ -1,0 +1,1 @@
+"""What is derived from the log: one module a view."""

@@ -1,0 +1,56 @@
+"""Makes a database and brings its schema up to this Milepost's, through alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from errors import DatabaseMismatch
+from store.engine import APPLICATION_ID, SCHEMA_NUMBER, bare_engine, sqlite_file
+
+PROJECT_FILE = Path(__file__).resolve().parent.parent / "pyproject.toml"
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Creates the database behind `url`, or upgrades it; does nothing to one that is up to date.
+
+    Raises DatabaseMismatch for a file that is another program's, or a newer Milepost's.
+    """
+    file = sqlite_file(url)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    engine = bare_engine(url)
+    try:
+        with engine.connect() as connection:
+            if file is not None:
+                _refuse_foreign(connection.execute, file)
+            connection.rollback()
+            configuration = config()
+            configuration.attributes["connection"] = connection
+            command.upgrade(configuration, revision)
+    finally:
+        engine.dispose()
+
+
+def config() -> Config:
+    """alembic's configuration, from pyproject.toml."""
+    return Config(toml_file=PROJECT_FILE)
+
+
+def _refuse_foreign(execute: object, file: Path) -> None:
+    assert callable(execute)
+    application = execute(text("PRAGMA application_id")).scalar_one()
+    number = execute(text("PRAGMA user_version")).scalar_one()
+    tables = execute(text("SELECT count(*) FROM sqlite_schema")).scalar_one()
+    if tables and application != APPLICATION_ID:
+        raise DatabaseMismatch(
+            f"{file} belongs to another program. Name another file in [database] url."
+        )
+    if number > SCHEMA_NUMBER:
+        raise DatabaseMismatch(
+            f"{file} has schema {number}, and this Milepost knows up to {SCHEMA_NUMBER}: "
+            "a newer Milepost made it. Use that version."
+        )

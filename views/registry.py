@@ -1,0 +1,30 @@
+"""All views, in the order in which they are derived. A new view is one more line in MODULES."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from errors import UsageError
+from settings import Settings
+from store.lifecycle import LIFECYCLE
+from store.projections import Projection
+from views.view import View
+
+
+def views(settings: Settings) -> list[View]:
+    """Every view, by these settings; a view comes after those that it reads from."""
+    return []
+
+
+def projections(settings: Settings) -> list[Projection]:
+    """What the runner derives, each after what it reads."""
+    return [LIFECYCLE, *(one for view in views(settings) for one in view.projections)]
+
+
+def find(name: str, among: Sequence[View]) -> View:
+    """The view that `milepost show NAME` means. Raises UsageError naming the known ones."""
+    for view in among:
+        if view.name == name:
+            return view
+    known = ", ".join(view.name for view in among)
+    raise UsageError(f"there is no view {name!r}. There are: {known}.")
