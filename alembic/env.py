@@ -22,9 +22,9 @@ registry.views(Settings())
 def mark(ctx: Any, step: Any, **_: Any) -> None:
     """Writes the schema number into the file, where any reader finds it before the tables."""
     if ctx.dialect.name == "sqlite":
-        number = int(step.up_revision_id) if step.is_upgrade else int(step.down_revision_ids[0])
+        reached = step.up_revision_ids if step.is_upgrade else step.down_revision_ids
         ctx.connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        ctx.connection.exec_driver_sql(f"PRAGMA user_version = {number}")
+        ctx.connection.exec_driver_sql(f"PRAGMA user_version = {int(max(reached, default='0'))}")
 
 
 def run(connection: Connection) -> None:

@@ -102,5 +102,5 @@ def check_schema(engine: Engine) -> None:
     if number < SCHEMA_NUMBER:
         raise DatabaseMismatch(
             f"{file} has schema {number}, and this Milepost needs {SCHEMA_NUMBER}. "
-            "Run `milepost db upgrade`."
+            "Run `milepost init` in its folder: it upgrades and keeps what is there."
         )

@@ -142,7 +142,7 @@ _REALS = (
     "target_margin",
     "target_rank",
 )
-LARGEST_REAL = 1.7976931348623157e308
+LARGEST_REAL = "1.7976931348623157e308"
 
 
 def _all_or_none(columns: tuple[str, ...]) -> str:

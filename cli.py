@@ -1,0 +1,290 @@
+"""The command line: `milepost COMMAND`. Exit codes: 0 well, 1 bad news, 2 usage, 3 broken.
+
+Each command opens what it needs, calls one package, and prints. Heavy imports (torch, streamlit)
+stand inside the commands that need them, so that `milepost show` starts at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
+
+from bootstrap import opened
+from errors import MilepostError, ProjectionStopped, UsageError
+from output import Format, emit
+from settings import find_workspace
+from store import log, projections
+from views import registry
+
+app = typer.Typer(
+    help="Evaluates training checkpoints as they arrive, once each; every view follows the log.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        help="The folder with milepost.toml. Left out: MILEPOST_WORKSPACE, or the nearest upward.",
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
+OnceOption = Annotated[bool, typer.Option("--once", help="Do it once and end.")]
+PortOption = Annotated[int, typer.Option("--port", help="The dashboard's port on this machine.")]
+
+errors = Console(stderr=True)
+
+
+def main() -> None:
+    """Runs a command; a MilepostError becomes its message and its exit code."""
+    try:
+        app()
+    except MilepostError as error:
+        errors.print(f"milepost: {error}", style="red", markup=False, highlight=False)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def init(
+    workspace: WorkspaceOption = None,
+    source: Annotated[
+        str, typer.Option(help="Where the trainer saves: a folder, or HOST:FOLDER.")
+    ] = "",
+) -> None:
+    """Make a workspace: milepost.toml, the database, the folder for checkpoints.
+
+    Example: milepost init --workspace runs --source trainer:/home/me/runs
+    """
+    from data.workspace import make
+
+    made = make(workspace or Path.cwd(), source=source)
+    print(
+        f"{made.root} is a workspace. Name your suites and the trainer's folder in "
+        f"{made.root / 'milepost.toml'}, then run `milepost up`."
+    )
+
+
+@app.command()
+def demo(
+    workspace: Annotated[
+        Path, typer.Option("--workspace", help="The folder to make the demo in.")
+    ] = Path("demo-workspace"),
+    seed: Annotated[
+        int | None, typer.Option(help="The training run's seed. Left out: a new one each time.")
+    ] = None,
+    serve: Annotated[
+        bool | None,
+        typer.Option(help="Serve the dashboard at the end. Left out: in a terminal, yes."),
+    ] = None,
+    port: PortOption = 8501,
+) -> None:
+    """Train a small model, evaluate its checkpoints as they arrive, and show what came out.
+
+    Example: milepost demo
+    """
+    from data.demo import run_demo
+
+    good = run_demo(workspace, seed=seed)
+    if sys.stdout.isatty() if serve is None else serve:
+        dashboard(workspace=workspace, port=port)
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def up(workspace: WorkspaceOption = None, port: PortOption = 8501) -> None:
+    """Run sync, watch, evaluate and the dashboard together, until Ctrl-C.
+
+    Example: milepost up --port 8600
+    """
+    from supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
+
+    place = find_workspace(workspace)
+    with opened(place):
+        pass  # a missing or foreign database is said here, not by four children
+    address = free_port(port)
+    commands = {"watch": ["watch"], "evaluate": ["evaluate"]}
+    if place.settings.sync.source:
+        commands = {"sync": ["sync"], **commands}
+    else:
+        print(
+            "No [sync] source is set: checkpoints must arrive in the watched folder by themselves."
+        )
+    commands["dashboard"] = ["dashboard", "--port", str(address)]
+    children = [
+        Child(name, milepost(*words, workspace=place.root), place.logs / f"{name}.log")
+        for name, words in commands.items()
+    ]
+    with stop_on_signals() as stop, Supervisor(children, report=print, stop=stop) as running:
+        print(f"Running {', '.join(commands)}. The dashboard: http://127.0.0.1:{address}")
+        print(f"Each writes to {place.logs}. Ctrl-C ends them all.")
+        running.wait()
+        print("Ending …")
+
+
+@app.command()
+def sync(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
+    """Pull new checkpoints from the trainer's folder with rsync.
+
+    Example: milepost sync --once
+    """
+    import services
+
+    services.sync(find_workspace(workspace), once=once)
+
+
+@app.command()
+def watch(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
+    """Notice complete checkpoints in the watched folder and put their arrival in the log.
+
+    Example: milepost watch
+    """
+    import services
+
+    services.watch(find_workspace(workspace), once=once)
+
+
+@app.command()
+def evaluate(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
+    """Evaluate every checkpoint that waits, newest first, each in one model load.
+
+    Example: milepost evaluate --once
+    """
+    import services
+
+    services.evaluate(find_workspace(workspace), once=once)
+
+
+@app.command()
+def dashboard(workspace: WorkspaceOption = None, port: PortOption = 8501) -> None:
+    """Serve the dashboard on this machine until Ctrl-C.
+
+    Example: milepost dashboard --port 8600
+    """
+    import services
+
+    services.dashboard(find_workspace(workspace), port)
+
+
+@app.command()
+def status(workspace: WorkspaceOption = None, form: FormatOption = Format.table) -> None:
+    """Say what runs, what waits and what went wrong. Exit code 1: something is wrong.
+
+    Example: milepost status --format json
+    """
+    from status import report
+
+    raise typer.Exit(report(find_workspace(workspace), form))
+
+
+@app.command()
+def show(
+    view: Annotated[str, typer.Argument(help="checkpoints, results, regression, ranking …")],
+    workspace: WorkspaceOption = None,
+    form: FormatOption = Format.table,
+    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+) -> None:
+    """Print a view of what the log holds.
+
+    Views: checkpoints, results, regression, ranking, calibration, curriculum, hard-examples,
+    corrections, tests, alerts, events.
+
+    Example: milepost show regression --format json
+    """
+    place = find_workspace(workspace)
+    if view == "events":
+        with opened(place, read_only=True) as engine, engine.connect() as connection:
+            rows = [_event_row(one) for one in log.read(connection)]
+        emit(rows, EVENT_COLUMNS, form, empty="The log is empty.")
+        return
+    chosen = registry.find(view, registry.views(place.settings))
+    names = {one.name for one in chosen.projections}
+    with opened(place) as engine:
+        for state in projections.bring_up_to_date(engine, registry.projections(place.settings)):
+            if state.name in names:
+                raise ProjectionStopped(
+                    f"view {view} stands still: {state.error}. When it is mended, "
+                    f"`milepost replay {state.name}` derives it again."
+                )
+        with engine.connect() as connection:
+            rows = chosen.rows(connection, run=run)
+    emit(
+        rows,
+        [column.name for column in chosen.columns],
+        form,
+        empty=f"Nothing to show for {view} yet. `milepost status` says what is going on.",
+    )
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT over the read-only views.")],
+    workspace: WorkspaceOption = None,
+    form: FormatOption = Format.table,
+) -> None:
+    """Ask the database one question, read-only.
+
+    Example: milepost sql "SELECT step, loss FROM results WHERE suite = 'easy_50'"
+    """
+    place = find_workspace(workspace)
+    with opened(place) as engine:
+        projections.bring_up_to_date(engine, registry.projections(place.settings))
+    with opened(place, read_only=True) as engine, engine.connect() as connection:
+        try:
+            found = connection.exec_driver_sql(query)
+            columns = list(found.keys())
+            rows = [dict(zip(columns, row, strict=True)) for row in found]
+        except SQLAlchemyError as error:
+            raise UsageError(f"that query cannot run: {getattr(error, 'orig', error)}") from error
+    emit(rows, columns, form, empty="No rows.")
+
+
+@app.command()
+def replay(
+    names: Annotated[list[str] | None, typer.Argument(help="Which views; left out: all.")] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Empty the derived tables and derive them anew from the log, without the model.
+
+    Example: milepost replay regression
+    """
+    place = find_workspace(workspace)
+    known = registry.projections(place.settings)
+    for name in names or []:
+        if name not in {one.name for one in known}:
+            listing = ", ".join(one.name for one in known)
+            raise UsageError(f"nothing derived is called {name!r}. There are: {listing}.")
+    with opened(place) as engine:
+        stopped = projections.replay(
+            engine, known, names or [], progress=lambda name: print(f"deriving {name}")
+        )
+        with engine.connect() as connection:
+            position = log.head(connection)
+    for state in stopped:
+        raise ProjectionStopped(f"view {state.name} stands still: {state.error}")
+    print(f"Derived from {position} events.")
+
+
+EVENT_COLUMNS = ["position", "recorded_at", "type", "stream", "version", "payload"]
+
+
+def _event_row(recorded: log.Recorded) -> dict[str, object]:
+    return {
+        "position": recorded.position,
+        "recorded_at": recorded.recorded_at,
+        "type": type(recorded.event).__name__,
+        "stream": recorded.stream,
+        "version": recorded.version,
+        "payload": recorded.event.model_dump(mode="json"),
+    }
+
+
+if __name__ == "__main__":
+    main()

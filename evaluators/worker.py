@@ -1,0 +1,238 @@
+"""The worker: claims a checkpoint, runs the one pass over it, appends what it saw batch by batch.
+
+What is appended stays. A worker that takes over from a dead one scores only the examples that are
+not in the log yet; a worker whose evaluation was taken over notices at its next append and lets go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, select
+
+from errors import ConcurrencyError, EvaluationFault, NothingScored
+from evaluators import engine as passes
+from evaluators.claims import Task, host, pending, recorded_examples
+from evaluators.suites import Suite
+from settings import EvaluationSettings
+from store import log
+from store.events import (
+    EvaluationAbandoned,
+    EvaluationCompleted,
+    EvaluationFailed,
+    EvaluationStarted,
+    PredictionsRecorded,
+)
+from store.lifecycle import LIFECYCLE
+from store.log import Rows
+from store.projections import bring_up_to_date
+from store.records import Example
+from store.schema import PREDICTION
+
+Progress = Callable[[Task, int, int], None]
+
+TOKEN_COUNTS = ("prompt_tokens", "target_tokens", "generated_tokens")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Evaluates what is pending, one checkpoint at a time.
+
+    `derive` is called after each append, so that whoever derives views can; `progress` with the
+    task, the number of examples recorded, and the number in all.
+    """
+
+    engine: Engine
+    suites: Sequence[Suite]
+    settings: EvaluationSettings
+    stop: threading.Event
+    derive: Callable[[], None]
+    progress: Progress
+
+    def run_pending(self) -> int:
+        """Evaluates until nothing is pending or `stop` is set. Returns how many it ended."""
+        ended = 0
+        while not self.stop.is_set() and (task := self._next()) is not None:
+            try:
+                self._evaluate(task)
+            except ConcurrencyError:
+                # Another worker has it, so it is not ours to end.
+                continue
+            ended += 1
+            self.derive()
+        return ended
+
+    def _next(self) -> Task | None:
+        bring_up_to_date(self.engine, [LIFECYCLE])
+        with self.engine.connect() as connection:
+            tasks = pending(
+                connection, self._suite_ids, passes.EVALUATOR_VERSION, passes.numbers(self.settings)
+            )
+        return tasks[0] if tasks else None
+
+    @property
+    def _suite_ids(self) -> tuple[str, ...]:
+        return tuple(sorted(suite.suite_id for suite in self.suites))
+
+    def _evaluate(self, task: Task) -> None:
+        """One checkpoint, to its end: completed, failed, abandoned, or left for the next start."""
+        try:
+            self._run(task)
+        except ConcurrencyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this checkpoint only
+            self._give_up(task, error)
+
+    def _run(self, task: Task) -> None:
+        self._refuse_empty_suites()
+        began = time.monotonic()
+        loaded = passes.load(task.path, self.settings)
+        load_seconds = time.monotonic() - began
+        examples = distinct(self.suites)
+        with self.engine.connect() as connection:
+            done = recorded_examples(connection, task.evaluation_id)
+        plan = loaded.plan([one for one in examples if one.example_id not in done])
+        version = self._claim(task, loaded, plan, len(examples))
+        recorded, tokens = len(done), Counter[str]()
+        self.progress(task, recorded, len(examples))
+        for outcomes in loaded.run(plan, task.evaluation_id):
+            version = self._record(task, outcomes, version)
+            recorded += len(outcomes)
+            for name in TOKEN_COUNTS:
+                tokens[name] += sum(getattr(one.prediction, name) or 0 for one in outcomes)
+            self.derive()
+            self.progress(task, recorded, len(examples))
+            if self.stop.is_set():
+                return
+        self._refuse_unscored_suites(task)
+        with self.engine.connect() as connection:
+            failed = len(errors_of(connection, task.evaluation_id))
+        completed = EvaluationCompleted(
+            evaluation_id=task.evaluation_id,
+            checkpoint_id=task.checkpoint_id,
+            scored=len(examples) - failed,
+            failed=failed,
+            seconds=time.monotonic() - began,
+            load_seconds=load_seconds,
+            peak_bytes=peak_bytes(),
+            device_peak_bytes=loaded.device_peak_bytes(),
+            **{name: tokens[name] for name in TOKEN_COUNTS},
+        )
+        log.append(self.engine, completed, expected_version=version)
+
+    def _claim(self, task: Task, loaded: passes.Engine, plan: passes.Plan, examples: int) -> int:
+        """Appends EvaluationStarted and returns the stream's version."""
+        started = EvaluationStarted(
+            evaluation_id=task.evaluation_id,
+            attempt=task.attempt,
+            checkpoint_id=task.checkpoint_id,
+            suites=self._suite_ids,
+            examples=examples,
+            evaluator_version=passes.EVALUATOR_VERSION,
+            host=host(),
+            pid=os.getpid(),
+            device=loaded.device,
+            dtype=loaded.dtype,
+            attention=loaded.attention,
+            prompt_format=loaded.prompt_format,
+            libraries=loaded.libraries,
+            plan=plan.summary,
+            settings=passes.numbers(self.settings),
+        )
+        return log.append(self.engine, started, expected_version=task.version).version
+
+    def _record(self, task: Task, outcomes: Sequence[passes.Outcome], version: int) -> int:
+        """Appends one batch with its rows and returns the stream's version."""
+        predictions = [one.prediction for one in outcomes]
+        failed = sum(one.error is not None for one in predictions)
+        ids = "\n".join(sorted(f"{one.example_id} {one.sample}" for one in predictions))
+        event = PredictionsRecorded(
+            evaluation_id=task.evaluation_id,
+            batch=hashlib.sha256(ids.encode()).hexdigest()[:32],
+            scored=len(predictions) - failed,
+            failed=failed,
+        )
+        traces = [trace for one in outcomes for trace in one.traces]
+        rows = Rows(predictions=predictions, traces=traces)
+        return log.append(self.engine, event, expected_version=version, rows=rows).version
+
+    def _give_up(self, task: Task, error: Exception) -> None:
+        """Puts into the log how the evaluation ended."""
+        event: EvaluationAbandoned | EvaluationFailed
+        if not task.path.exists():
+            event = EvaluationAbandoned(
+                evaluation_id=task.evaluation_id,
+                checkpoint_id=task.checkpoint_id,
+                reason=f"{task.path} is gone",
+            )
+        else:
+            event = EvaluationFailed(
+                evaluation_id=task.evaluation_id,
+                attempt=task.attempt,
+                checkpoint_id=task.checkpoint_id,
+                suites=self._suite_ids,
+                error=type(error).__name__,
+                message=str(error) or "no message",
+                retriable=is_retriable(error),
+            )
+        log.append(self.engine, event)
+
+    def _refuse_empty_suites(self) -> None:
+        """Raises NothingScored, before the model is loaded, for a suite with no usable row."""
+        for suite in self.suites:
+            if not suite.examples:
+                first = suite.refused[0]
+                raise NothingScored(
+                    f"suite {suite.name!r} ({suite.path}): none of its {suite.rows_read} rows can "
+                    f"be used. Line {first.line}: {first.reason}"
+                )
+
+    def _refuse_unscored_suites(self, task: Task) -> None:
+        """Raises NothingScored for a suite of which every example is an error row."""
+        with self.engine.connect() as connection:
+            errors = errors_of(connection, task.evaluation_id)
+        for suite in self.suites:
+            reasons = [errors.get(one.example_id) for one in suite.examples]
+            if all(reason is not None for reason in reasons):
+                raise NothingScored(
+                    f"suite {suite.name!r} ({suite.path}): not one of its {len(reasons)} examples "
+                    f"could be scored. The first one: {reasons[0]}"
+                )
+
+
+def distinct(suites: Sequence[Suite]) -> list[Example]:
+    """The examples of all suites, each content once, in the order in which they first come."""
+    found: dict[str, Example] = {}
+    for suite in suites:
+        for one in suite.examples:
+            found.setdefault(one.example_id, one)
+    return list(found.values())
+
+
+def errors_of(connection: Connection, evaluation_id: str) -> dict[str, str]:
+    """Why each example of an evaluation that gave no number gave none, by example id."""
+    query = select(PREDICTION.c.example_id, PREDICTION.c.error).where(
+        PREDICTION.c.evaluation_id == evaluation_id, PREDICTION.c.error.is_not(None)
+    )
+    return {row.example_id: row.error for row in connection.execute(query)}
+
+
+def is_retriable(error: Exception) -> bool:
+    """Whether the same evaluation may well succeed later: the machine's fault, not the files'."""
+    if isinstance(error, EvaluationFault):
+        return error.retriable
+    return isinstance(error, MemoryError | OSError)
+
+
+def peak_bytes() -> int:
+    """This process's peak resident memory, in bytes (getrusage: kB on Linux, bytes on macOS)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

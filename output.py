@@ -1,0 +1,103 @@
+"""How commands print what they found: as a table for people, as JSON or CSV for scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Row = Mapping[str, Any]
+
+VERDICT_STYLES = {
+    "REGRESSED": "bold red",
+    "FAILED": "bold red",
+    "FAIL": "red",
+    "failed": "bold red",
+    "rejected": "red",
+    "critical": "bold red",
+    "SUSPECT": "yellow",
+    "warning": "yellow",
+    "INCONCLUSIVE": "yellow",
+    "OK": "green",
+    "PASS": "green",
+    "evaluated": "green",
+}
+
+
+class Format(StrEnum):
+    """What `--format` takes."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def emit(rows: Sequence[Row], columns: Sequence[str], form: Format, *, empty: str) -> None:
+    """Prints `rows` on standard output. `empty` is what the table says when there are none."""
+    match form:
+        case Format.json:
+            print(as_json(rows))
+        case Format.csv:
+            print(as_csv(rows, columns), end="")
+        case Format.table if rows:
+            Console().print(as_table(rows, columns))
+        case Format.table:
+            Console().print(empty, highlight=False)
+
+
+def as_json(value: Any) -> str:
+    """Strict JSON: what was not measured is null; inf and NaN raise ValueError."""
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """RFC 4180 with a header line; null is an empty field, nested values are JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_plain(row[column]) for column in columns])
+    return text.getvalue()
+
+
+def as_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
+    """A table; columns in which no row has anything are left out, numbers stand to the right."""
+    shown = [column for column in columns if any(row[column] is not None for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in shown:
+        numeric = any(isinstance(row[column], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in shown))
+    return table
+
+
+def _cell(value: Any) -> Text:
+    """Text, never markup: a prediction that holds brackets must stay as it is."""
+    match value:
+        case None:
+            return Text("–", style="dim")
+        case bool():
+            return Text("yes" if value else "no")
+        case float():
+            return Text(f"{value:.4g}")
+        case str():
+            return Text(value, style=VERDICT_STYLES.get(value, ""))
+        case _:
+            return Text(str(_plain(value)))
+
+
+def _plain(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, list | dict | tuple):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return value

@@ -1,0 +1,94 @@
+"""`milepost status`: what runs, what waits and what went wrong, on one screen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from bootstrap import opened
+from output import Format, as_json, emit
+from settings import Workspace
+from store.health import Health, health
+from store.projections import bring_up_to_date
+from views import registry
+
+
+def report(workspace: Workspace, form: Format) -> int:
+    """Prints the state. Returns 0 when all is well and 1 when something is wrong."""
+    projections = registry.projections(workspace.settings)
+    with opened(workspace) as engine:
+        bring_up_to_date(engine, projections)
+        with engine.connect() as connection:
+            state = health(connection, projections)
+    match form:
+        case Format.json:
+            print(as_json(as_dict(state)))
+        case Format.csv:
+            values = as_dict(state)
+            emit([values], list(values), Format.csv, empty="")
+        case Format.table:
+            _print(state)
+    return 1 if state.troubles else 0
+
+
+def as_dict(state: Health) -> dict[str, Any]:
+    """The state as plain values; `troubles` is empty when all is well."""
+    values = {
+        name: [one._asdict() for one in value] if isinstance(value, list) else value
+        for name, value in state._asdict().items()
+    }
+    values["processes"] = [{**beat._asdict(), "alive": beat.alive} for beat in state.processes]
+    values["troubles"] = state.troubles
+    return values
+
+
+def _print(state: Health) -> None:
+    console = Console(highlight=False)
+    counts = f"{state.arrived} arrived, {state.evaluated} evaluated, {state.waiting} waiting"
+    lines = [
+        ("checkpoints", counts),
+        ("last arrival", ago(state.last_arrival)),
+        ("last evaluation", ago(state.last_evaluation)),
+        ("last sync", ago(state.last_sync)),
+        ("evaluator's peak memory", size(state.peak_bytes)),
+        ("log", f"{state.position} events"),
+    ]
+    if state.peak_device_bytes is not None:
+        lines.append(("its peak on the device", size(state.peak_device_bytes)))
+    for name, value in lines:
+        console.print(f"{name:<24} {value}")
+    if not state.processes:
+        console.print(f"{'running':<24} nothing. `milepost up` starts everything.")
+    for beat in state.processes:
+        word = "running" if beat.alive else "dead"
+        console.print(f"{beat.process:<24} {word}, process {beat.pid}: {beat.doing}", markup=False)
+    for one in state.behind:
+        console.print(f"view {one.name} is {state.position - one.position} events behind")
+    for trouble in state.troubles:
+        console.print(f"! {trouble}", style="red", markup=False)
+    if not state.troubles:
+        console.print("Nothing is wrong.", style="green")
+
+
+def ago(when: str | None) -> str:
+    """How long ago a UTC time in ISO 8601 was, in words; "never" for None."""
+    if when is None:
+        return "never"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(when)).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            n = int(seconds // length)
+            return f"{n} {unit}{'s' if n > 1 else ''} ago"
+    return f"{max(0, int(seconds))} seconds ago"
+
+
+def size(n: int | None) -> str:
+    """Bytes in words; "not measured yet" for None."""
+    if n is None:
+        return "not measured yet"
+    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n >= length:
+            return f"{n / length:.1f} {unit}"
+    return f"{n} bytes"
