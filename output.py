@@ -71,7 +71,7 @@ def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
 def as_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
     """A table; columns in which no row has anything are left out, numbers stand to the right."""
     shown = [column for column in columns if any(row[column] is not None for row in rows)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in shown:
         numeric = any(isinstance(row[column], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
