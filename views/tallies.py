@@ -1,0 +1,54 @@
+"""The tallies that verdicts are made of: `grade`, one row a prediction, and `result`.
+
+They are derived for one evaluation at a time, by views.results. Only an evaluation that completed
+is graded; one that failed has results that say so and hold no number.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, PrimaryKeyConstraint, Table
+
+from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
+
+# `grader` has its version, such as exact@1, and is NULL where the suite's grader is not known.
+# `correct` is 1, 0, or NULL for what cannot be graded. `confidence` is the probability of the
+# answer given: exp(generated_logprob), or the chosen option's share among the choices.
+GRADE: Table = derived(
+    "grade",
+    Column("evaluation_id", TEXT, nullable=False),
+    Column("suite_id", TEXT, nullable=False),
+    Column("example_id", TEXT, nullable=False),
+    Column("sample", INTEGER, nullable=False),
+    Column("grader", TEXT),
+    Column("correct", INTEGER),
+    Column("score", REAL_NUMBER),
+    Column("parsed", TEXT),
+    Column("expected", TEXT),
+    Column("error_class", TEXT),
+    Column("confidence", REAL_NUMBER),
+    PrimaryKeyConstraint("evaluation_id", "suite_id", "example_id", "sample"),
+)
+
+# `n` counts scored predictions and `n_failed` those with an error in place of a measurement.
+# `reason` says why a number beside it is NULL.
+RESULT: Table = derived(
+    "result",
+    Column("evaluation_id", TEXT, nullable=False),
+    Column("suite_id", TEXT, nullable=False),
+    Column("difficulty", TEXT, nullable=False),
+    Column("grader", TEXT),
+    Column("n", INTEGER, nullable=False),
+    Column("n_failed", INTEGER, nullable=False),
+    Column("loss", REAL_NUMBER),
+    Column("perplexity", REAL_NUMBER),
+    Column("bits_per_byte", REAL_NUMBER),
+    Column("token_accuracy", REAL_NUMBER),
+    Column("accuracy", REAL_NUMBER),
+    Column("accuracy_low", REAL_NUMBER),
+    Column("accuracy_high", REAL_NUMBER),
+    Column("score", REAL_NUMBER),
+    Column("loss_se", REAL_NUMBER),
+    Column("accuracy_se", REAL_NUMBER),
+    Column("reason", TEXT),
+    PrimaryKeyConstraint("evaluation_id", "suite_id", "difficulty"),
+)
