@@ -1,0 +1,152 @@
+"""Graders, on cases decided by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import SettingsError
+from views.grading import NOT_GRADED, Grade, grade, grade_choice, resolve
+
+GRADERS = ("exact@1", "numeric@1", "json@1", "contains@1")
+
+
+@pytest.mark.parametrize(
+    ("grader", "generated", "target"),
+    [
+        ("exact", "Paris", "Paris"),
+        ("exact", "  two\n words ", "two words"),
+        ("exact", "cafe\u0301", "caf\u00e9"),
+        ("exact", "", ""),
+        ("numeric", "6 times 7 is 42.", "42"),
+        ("numeric", "so x = -5", "-5"),
+        ("numeric", "$1,234.50", "1234.5"),
+        ("numeric", "3.0", "3"),
+        ("numeric", "0.3333333", "0.33333333"),
+        ("numeric", "1.5e3", "1500"),
+        ("numeric", "−7", "-7"),
+        ("numeric", "It is .5", "0.50"),
+        ("numeric", "5-3", "3"),
+        ("json", '{"b": [1, 2], "a": null}', '{"a":null,"b":[1,2]}'),
+        ("json", '```json\n{"a": 1.0}\n```', '{"a": 1}'),
+        ("contains", "The capital is PARIS, of course.", "Paris"),
+        ("contains", "x = (a+b)", "(a+b)"),
+    ],
+)
+def test_right_answers(grader: str, generated: str, target: str) -> None:
+    found = grade(grader, generated, target)
+    assert (found.correct, found.score, found.error_class) == (True, 1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("grader", "generated", "target", "error_class"),
+    [
+        ("exact", "", "Paris", "empty"),
+        ("exact", " \n", "Paris", "empty"),
+        ("exact", "no no no no", "Paris", "repetition"),
+        ("exact", "lalalalalalalalalalalala", "Paris", "repetition"),
+        ("exact", "paris.", "Paris", "format_only"),
+        ("exact", "**Paris**", "Paris", "format_only"),
+        ("exact", "New-York", "New York", "near_miss"),
+        ("exact", "Pariss", "Paris", "near_miss"),
+        ("exact", "London", "Paris", "wrong_answer"),
+        ("exact", "-5", "5", "wrong_answer"),
+        ("exact", "8", "7", "wrong_answer"),
+        ("exact", "0 0 0 0", "0 0 0 1", "near_miss"),
+        ("numeric", "forty-two", "42", "wrong_type"),
+        ("numeric", "41", "42", "wrong_answer"),
+        ("numeric", "123457", "123456", "near_miss"),
+        ("numeric", "1234567", "1234568", "near_miss"),
+        ("numeric", "42, or rather 43", "42", "wrong_answer"),
+        ("json", "the answer is 3", '{"a": 3}', "not_json"),
+        ("json", '{"a": NaN}', '{"a": 3}', "not_json"),
+        ("json", '{"a": "\\ud800"}', '{"a": 3}', "not_json"),
+        ("json", "[3]", '{"a": 3}', "wrong_type"),
+        ("json", "true", "1", "wrong_type"),
+        ("json", '{"a": 1, "b": 2}', '{"a": 3, "b": 5, "c": 7}', "wrong_answer"),
+        ("contains", "112", "12", "wrong_answer"),
+    ],
+)
+def test_wrong_answers(grader: str, generated: str, target: str, error_class: str) -> None:
+    found = grade(grader, generated, target)
+    assert found.correct is False
+    assert found.error_class == error_class
+
+
+def test_a_truncated_answer_is_called_so_unless_it_is_right_or_loops() -> None:
+    assert grade("exact", "Par", "Paris", truncated=True).error_class == "truncated"
+    assert grade("exact", "Paris", "Paris", truncated=True).error_class is None
+    assert grade("exact", "no no no no", "Paris", truncated=True).error_class == "repetition"
+
+
+@pytest.mark.parametrize(
+    ("generated", "score"),
+    [
+        ('{"a": 1, "b": 2}', 1.0),
+        ('{"a": 1, "b": 3}', 0.5),
+        ('{"a": 1}', 0.5),
+        ('{"a": 1, "b": 2, "c": 3}', 2 / 3),
+        ('{"a": true, "b": "2"}', 0.0),
+        ("[1, 2]", 0.0),
+    ],
+)
+def test_json_gives_credit_by_fields(generated: str, score: float) -> None:
+    found = grade("json", generated, '{"a": 1, "b": 2}')
+    assert found.score == pytest.approx(score)
+    assert found.correct is (score == 1.0)
+
+
+def test_json_gives_credit_inside_a_field() -> None:
+    assert grade("json", '{"a": [1, 2, 9]}', '{"a": [1, 2, 3, 4]}').score == pytest.approx(0.5)
+
+
+def test_what_was_compared_is_told() -> None:
+    assert grade("numeric", "1,000 or so", "999") == Grade(
+        False, 0.0, "1000", "999", "wrong_answer"
+    )
+    assert grade("json", ' {"b": 1, "a": 2}', "{}").parsed == '{"a": 2, "b": 1}'
+
+
+def test_json_nested_beyond_all_bounds_is_not_read() -> None:
+    assert grade("json", "[" * 50_000 + "]" * 50_000, "[]").parsed is None
+
+
+@pytest.mark.parametrize(
+    ("grader", "target"), [("numeric", "no number"), ("json", "{not json"), ("contains", " ")]
+)
+def test_a_target_that_the_grader_cannot_read_grades_nothing(grader: str, target: str) -> None:
+    assert grade(grader, "7", target) == NOT_GRADED
+
+
+def test_the_likeliest_choice_is_the_answer() -> None:
+    right = grade_choice(["red", "green", "blue"], [-3.0, -1.0, -2.0], "green")
+    wrong = grade_choice(["red", "green", "blue"], [-0.5, -1.0, -2.0], "green")
+    assert right == Grade(True, 1.0, "green", "green", None)
+    assert wrong == Grade(False, 0.0, "red", "green", "wrong_answer")
+
+
+def test_of_equal_choices_the_first_is_the_answer() -> None:
+    assert grade_choice(["a", "b"], [-1.0, -1.0], "b").parsed == "a"
+
+
+def test_a_plain_name_means_the_newest_version() -> None:
+    assert [resolve(name) for name in ("exact", "numeric", "json", "contains")] == list(GRADERS)
+    assert resolve("exact@1") == "exact@1"
+
+
+@pytest.mark.parametrize("name", ["exakt", "exact@2", ""])
+def test_an_unknown_grader_names_the_known_ones(name: str) -> None:
+    with pytest.raises(SettingsError, match="contains@1, exact@1, json@1, numeric@1"):
+        grade(name, "a", "a")
+
+
+@given(st.sampled_from(GRADERS), st.text(max_size=30), st.text(max_size=30))
+def test_every_grade_is_whole(grader: str, generated: str, target: str) -> None:
+    found = grade(grader, generated, target)
+    if found == NOT_GRADED:
+        return
+    assert found.score is not None
+    assert 0.0 <= found.score <= 1.0
+    assert found.correct is (found.score == 1.0)
+    assert (found.error_class is None) is found.correct
