@@ -26,8 +26,9 @@ def evaluate(workspace: Workspace, *, once: bool) -> None:
             f"{workspace.root / 'milepost.toml'} names no suite, so there is nothing to evaluate "
             "on. Add a [[suite]] block with name and path."
         )
+    from evaluators.claims import Task
     from evaluators.register import register_suites
-    from evaluators.worker import Task, Worker
+    from evaluators.worker import Worker
 
     with stop_on_signals() as stop, opened(workspace) as engine:
         suites = register_suites(engine, workspace)

@@ -131,26 +131,30 @@ def _reset(connection: Connection, projection: Projection) -> None:
 
 
 def _advance(engine: Engine, projection: Projection, stamp: str, end: int) -> State | None:
-    """One projection to position `end`, in one transaction. Returns its state if it failed."""
+    """One projection to position `end`, in one transaction. Returns its state if it stands still.
+
+    Another process may have been here since the caller looked: then there is nothing to do.
+    """
     position = 0
     try:
         with engine.begin() as connection:
             state = states(connection).get(projection.name)
             if state is None or state.stamp != stamp:
                 _reset(connection, projection)
+            elif state.error is not None:
+                return state
+            elif state.position >= end:
+                return None
             else:
                 position = state.position
-            if position < end:
-                events = list(
-                    log.read(connection, after=position, until=end, types=projection.listens)
-                )
-                if events:
-                    projection.derive(connection, events)
+            listens = projection.listens
+            events = list(log.read(connection, after=position, until=end, types=listens))
+            if events:
+                projection.derive(connection, events)
             _save(connection, State(projection.name, projection.version, stamp, end, None))
     except Exception as error:  # noqa: BLE001 - whatever a view raises stops that view alone
-        failed = State(
-            projection.name, projection.version, stamp, position, f"{type(error).__name__}: {error}"
-        )
+        reason = f"{type(error).__name__}: {error}"
+        failed = State(projection.name, projection.version, stamp, position, reason)
         with engine.begin() as connection:
             _save(connection, failed)
         return failed

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from sqlalchemy import Engine
@@ -37,3 +40,25 @@ def engine(database_url: str) -> Iterator[Engine]:
     opened = connect(database_url)
     yield opened
     opened.dispose()
+
+
+class Demo(NamedTuple):
+    """A finished `milepost demo`: its workspace, exit code, and all that it printed."""
+
+    workspace: Path
+    code: int
+    output: str
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo, run once for all tests that need it: minutes."""
+    workspace = tmp_path_factory.mktemp("demo") / "workspace"
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "cli", "demo", "--workspace", str(workspace)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return Demo(workspace, ran.returncode, ran.stdout)

@@ -176,3 +176,30 @@ def test_a_rejected_folder_that_arrives_after_all_is_rejected_no_more(engine: En
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(REJECTED)).scalar_one() == 0
         assert connection.execute(select(CHECKPOINT.c.path)).scalar_one() == path
+
+
+def test_a_slower_process_never_moves_a_projection_back(engine: Engine) -> None:
+    remove(engine, 1)
+    projections = [REMOVALS]
+
+    class Slow(Sequence[Projection]):
+        """Hands out its projection only after another process has brought it further."""
+
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: object) -> Projection:  # type: ignore[override]
+            if index != 0:
+                raise IndexError(index)
+            self.asked += 1
+            if self.asked == 2:
+                remove(engine, 2)
+                bring_up_to_date(engine, projections)
+            return REMOVALS
+
+        asked = 0
+
+    bring_up_to_date(engine, Slow())
+    assert noted(engine) == [1, 2]
+    with engine.connect() as connection:
+        assert states(connection)["removals"].position == 2

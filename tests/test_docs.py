@@ -1,0 +1,74 @@
+"""What the documentation says is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+import cli
+from docs import make
+from errors import MilepostError
+from settings import Settings
+from views import registry
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUERIES = [query for _, query in make.QUERIES.values()] + [one for _, one in make.MORE_QUERIES]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("events.md", make.events_page()), ("sql.md", make.sql_page())]
+)
+def test_generated_pages_are_current(name: str, text: str) -> None:
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == text, f"docs/{name} is old: run `python -m docs.make`"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_example_query_runs(engine: Engine, query: str) -> None:
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(query).keys()
+
+
+def test_the_readme_lists_every_command() -> None:
+    listed = re.findall(r"^\| `milepost (\w+)`", README, flags=re.MULTILINE)
+    commands = [one.callback.__name__ for one in cli.app.registered_commands if one.callback]
+    assert listed == commands
+
+
+def test_the_readme_and_the_help_list_every_view() -> None:
+    for view in registry.views(Settings()):
+        assert view.name in README
+        assert view.name in (cli.show.__doc__ or "")
+
+
+def test_every_view_has_columns_with_help_and_a_query() -> None:
+    for view in registry.views(Settings()):
+        assert view.name in make.QUERIES
+        assert all(column.label and column.help for column in view.columns)
+
+
+def test_sql_views_have_exactly_the_declared_columns(engine: Engine) -> None:
+    with engine.connect() as connection:
+        for view in registry.views(Settings()):
+            found = connection.exec_driver_sql(f"SELECT * FROM {view.sql_view}").keys()
+            assert sorted(found) == sorted(column.name for column in view.columns), view.name
+
+
+def test_links_in_the_documentation_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_error_tree_in_the_docstring_is_the_real_one() -> None:
+    import errors
+
+    def names(error: type[MilepostError]) -> set[str]:
+        return {error.__name__}.union(*(names(one) for one in error.__subclasses__()))
+
+    drawn = set(re.findall(r"^[│├└─ ]*([A-Z]\w+)", errors.__doc__ or "", flags=re.MULTILINE))
+    assert names(MilepostError) <= drawn
