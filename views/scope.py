@@ -29,6 +29,7 @@ from store.log import Recorded
 from store.projections import Derive
 from store.schema import dumps
 from views.tallies import RESULT
+from views.view import Column
 
 # Everything that can change what a tally or a verdict says. A start is among them: it takes back
 # the failure of the attempt before, and can make another evaluation the current one.
@@ -40,6 +41,17 @@ CHANGES: frozenset[type[Event]] = frozenset(
         EvaluationFailed,
         EvaluationAbandoned,
     }
+)
+
+# The columns that say what a row is about, and a SQL expression to sort by.
+SUBJECT = (
+    Column("run", "Run", "text", "The training run: the folder that the checkpoint lies in."),
+    Column("checkpoint_id", "Checkpoint", "id", "Digest of the checkpoint's files."),
+    Column("step", "Step", "step", "The training step at which it was saved."),
+)
+EASY_FIRST = (
+    "CASE difficulty WHEN 'easy' THEN 0 WHEN 'medium' THEN 1 WHEN 'hard' THEN 2 ELSE 3 END, "
+    "difficulty"
 )
 
 EVALUATED = "completed"
