@@ -74,12 +74,14 @@ def pending(
     for row in connection.execute(query).all():
         evaluation_id = evaluation_id_of(row.checkpoint_id, suites, evaluator_version, numbers)
         stream = f"evaluation/{evaluation_id}"
-        started, newest, version = 0, None, 0
+        attempt, newest, version = 0, None, 0
+        owner: tuple[str, int] | None = None
         for recorded in log.read(connection, stream=stream):
             newest, version = recorded.event, recorded.version
             if isinstance(newest, EvaluationStarted):
-                started = newest.attempt
                 owner = (newest.host, newest.pid)
+            if isinstance(newest, EvaluationStarted | EvaluationFailed):
+                attempt = newest.attempt
         match newest:
             case EvaluationCompleted() | EvaluationAbandoned():
                 continue
@@ -97,7 +99,7 @@ def pending(
                 row.step,
                 Path(row.path),
                 version,
-                started + 1,
+                attempt + 1,
             )
         )
     return tasks

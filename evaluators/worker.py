@@ -171,6 +171,7 @@ class Worker:
             event = EvaluationAbandoned(
                 evaluation_id=task.evaluation_id,
                 checkpoint_id=task.checkpoint_id,
+                suites=self._suite_ids,
                 reason=f"{task.path} is gone",
             )
         else:

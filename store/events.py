@@ -317,6 +317,7 @@ class EvaluationAbandoned(Event):
 
     evaluation_id: str
     checkpoint_id: str
+    suites: tuple[str, ...]
     reason: str
 
     @property

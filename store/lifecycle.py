@@ -139,18 +139,25 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
             case EvaluationCompleted() as event:
                 _complete(connection, event, recorded.recorded_at)
             case EvaluationFailed() as event:
-                _fail(connection, event, recorded.recorded_at)
+                _end(
+                    connection,
+                    event,
+                    recorded.recorded_at,
+                    status="failed",
+                    attempt=event.attempt,
+                    error=event.error,
+                    message=event.message,
+                    retriable=int(event.retriable),
+                )
             case EvaluationAbandoned() as event:
-                connection.execute(
-                    update(EVALUATION)
-                    .where(EVALUATION.c.evaluation_id == event.evaluation_id)
-                    .values(
-                        status="abandoned",
-                        finished_at=recorded.recorded_at,
-                        error="Abandoned",
-                        message=event.reason,
-                        retriable=0,
-                    )
+                _end(
+                    connection,
+                    event,
+                    recorded.recorded_at,
+                    status="abandoned",
+                    error="Abandoned",
+                    message=event.reason,
+                    retriable=0,
                 )
             case _:
                 raise TypeError(f"lifecycle does not know {type(recorded.event).__name__}")
@@ -207,16 +214,15 @@ def _complete(connection: Connection, event: EvaluationCompleted, at: str) -> No
     _make_current(connection, event.evaluation_id, event.checkpoint_id)
 
 
-def _fail(connection: Connection, event: EvaluationFailed, at: str) -> None:
-    values = {
-        "status": "failed",
-        "attempt": event.attempt,
-        "finished_at": at,
-        "error": event.error,
-        "message": event.message,
-        "retriable": int(event.retriable),
-    }
+def _end(
+    connection: Connection,
+    event: EvaluationFailed | EvaluationAbandoned,
+    at: str,
+    **values: object,
+) -> None:
+    """An end without a result; it may come before any start, as when no row can be used."""
     where = EVALUATION.c.evaluation_id == event.evaluation_id
+    values["finished_at"] = at
     if connection.execute(update(EVALUATION).where(where).values(**values)).rowcount == 0:
         _insert_evaluation(
             connection, event.evaluation_id, event.checkpoint_id, event.suites, at, **values
@@ -239,7 +245,7 @@ def _insert_evaluation(
             scored=0,
             failed=0,
             started_at=at,
-            **values,
+            **{"attempt": 0, **values},
         )
     )
     for suite_id in suites:

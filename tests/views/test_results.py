@@ -106,7 +106,10 @@ def test_an_abandoned_evaluation_says_why(engine: Engine) -> None:
     log.append(
         engine,
         EvaluationAbandoned(
-            evaluation_id=evaluation, checkpoint_id=checkpoint, reason="the folder is gone"
+            evaluation_id=evaluation,
+            checkpoint_id=checkpoint,
+            suites=("easy",),
+            reason="the folder is gone",
         ),
     )
     rows = shown(engine)
