@@ -14,9 +14,9 @@ import typer
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from bootstrap import opened
+from commands.bootstrap import opened
+from commands.output import Format, emit
 from errors import MilepostError, ProjectionStopped, UsageError
-from output import Format, emit
 from settings import find_workspace
 from store import log, projections
 from views import registry
@@ -104,7 +104,7 @@ def up(workspace: WorkspaceOption = None, port: PortOption = 8501) -> None:
 
     Example: milepost up --port 8600
     """
-    from supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
+    from commands.supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
 
     place = find_workspace(workspace)
     with opened(place):
@@ -135,7 +135,7 @@ def sync(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
 
     Example: milepost sync --once
     """
-    import services
+    from commands import services
 
     services.sync(find_workspace(workspace), once=once)
 
@@ -146,7 +146,7 @@ def watch(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
 
     Example: milepost watch
     """
-    import services
+    from commands import services
 
     services.watch(find_workspace(workspace), once=once)
 
@@ -157,7 +157,7 @@ def evaluate(workspace: WorkspaceOption = None, once: OnceOption = False) -> Non
 
     Example: milepost evaluate --once
     """
-    import services
+    from commands import services
 
     services.evaluate(find_workspace(workspace), once=once)
 
@@ -168,7 +168,7 @@ def dashboard(workspace: WorkspaceOption = None, port: PortOption = 8501) -> Non
 
     Example: milepost dashboard --port 8600
     """
-    import services
+    from commands import services
 
     services.dashboard(find_workspace(workspace), port)
 
@@ -179,7 +179,7 @@ def status(workspace: WorkspaceOption = None, form: FormatOption = Format.table)
 
     Example: milepost status --format json
     """
-    from status import report
+    from commands.status import report
 
     raise typer.Exit(report(find_workspace(workspace), form))
 
@@ -202,7 +202,9 @@ def show(
     if view == "events":
         with opened(place, read_only=True) as engine, engine.connect() as connection:
             rows = [_event_row(one) for one in log.read(connection)]
-        emit(rows, EVENT_COLUMNS, form, empty="The log is empty.")
+        # A payload does not fit a line for people; JSON and CSV have it.
+        columns = EVENT_COLUMNS[:-1] if form is Format.table else EVENT_COLUMNS
+        emit(rows, columns, form, empty="The log is empty.")
         return
     chosen = registry.find(view, registry.views(place.settings))
     names = {one.name for one in chosen.projections}

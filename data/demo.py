@@ -17,12 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from sqlalchemy import Connection, Engine
 
-from bootstrap import deriver, opened
+from commands.bootstrap import deriver, opened
+from commands.supervisor import Child, Supervisor, milepost, stop_on_signals
 from data.claims import claims, line, measured, summary
 from data.workspace import make
 from errors import MilepostError
 from settings import Settings, Workspace
-from supervisor import Child, Supervisor, milepost, stop_on_signals
 from views import registry
 
 HERE = Path(__file__).resolve().parent

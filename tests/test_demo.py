@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from commands.supervisor import milepost
 from docs import make
 from settings import load_workspace
 from store.engine import connect
 from store.projections import replay
-from supervisor import milepost
 from tests.conftest import Demo
 from views import registry
 

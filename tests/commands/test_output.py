@@ -9,7 +9,7 @@ import json
 import pytest
 from rich.console import Console
 
-from output import as_csv, as_json, as_table
+from commands.output import as_csv, as_json, as_table
 
 COLUMNS = ["step", "loss", "passed", "patterns", "text"]
 ROWS: list[dict[str, object]] = [

@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from bootstrap import opened
-from output import Format, as_json, emit
+from commands.bootstrap import opened
+from commands.output import Format, as_json, emit
+from commands.progress import size
 from settings import Workspace
 from store.health import Health, health
 from store.projections import bring_up_to_date
@@ -81,14 +82,4 @@ def ago(when: str | None) -> str:
         if seconds >= length:
             n = int(seconds // length)
             return f"{n} {unit}{'s' if n > 1 else ''} ago"
-    return f"{max(0, int(seconds))} seconds ago"
-
-
-def size(n: int | None) -> str:
-    """Bytes in words; "not measured yet" for None."""
-    if n is None:
-        return "not measured yet"
-    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if n >= length:
-            return f"{n / length:.1f} {unit}"
-    return f"{n} bytes"
+    return "just now" if seconds < 2 else f"{int(seconds)} seconds ago"

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-import supervisor
-from supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
+from commands import supervisor
+from commands.supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
 
 WAITS = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN);" + WAITS

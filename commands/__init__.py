@@ -1,0 +1,1 @@
+"""What the commands do: open a workspace, run a service, print what was found."""

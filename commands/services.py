@@ -1,0 +1,114 @@
+"""The processes that run on: sync, watch, evaluate and the dashboard. Each ends on Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from commands.bootstrap import deriver, opened
+from commands.progress import Evaluations, Transfers, say, size
+from commands.supervisor import stop_on_signals
+from errors import SettingsError, SyncFault
+from settings import Workspace
+from store.liveness import Pulse
+
+APP = Path(__file__).resolve().parent.parent / "streamlit_app.py"
+
+
+def sync(workspace: Workspace, *, once: bool) -> None:
+    """Pulls what is new at the trainer's; unless `once`, again every interval.
+
+    Raises SyncFault when `once` and rsync could not do it.
+    """
+    from ingest.sync import Moving, Round, run_sync
+
+    with stop_on_signals() as stop, opened(workspace) as engine:
+        derive = deriver(engine, workspace)
+        with Pulse(engine, "sync", on_orphaned=stop.set) as pulse, Transfers() as transfers:
+
+            def on_progress(moving: Moving) -> None:
+                name = f"{moving.run}/{moving.name}"
+                pulse.doing = f"pulling {name}: {moving.percent} %"
+                transfers.show(name, moving.bytes, moving.percent)
+
+            def on_round(ended: Round) -> None:
+                pulse.doing = "waiting for the next round"
+                transfers.clear()
+                for taken in ended.pulled:
+                    say(f"pulled {taken.run}/{taken.name}: {size(taken.bytes)}")
+                for one in ended.waiting:
+                    say(f"not complete yet: {one.run}/{one.name}: {one.reason}")
+                for failure in ended.failed:
+                    say(f"FAILED: {failure.message}")
+                derive()
+                if once and ended.failed:
+                    raise SyncFault(ended.failed[0].message)
+
+            run_sync(workspace, engine, stop, once=once, on_progress=on_progress, on_round=on_round)
+
+
+def watch(workspace: Workspace, *, once: bool) -> None:
+    """Notices arrivals; unless `once`, until it is told to stop."""
+    from ingest import watcher
+
+    with stop_on_signals() as stop, opened(workspace) as engine:
+        derive = deriver(engine, workspace)
+        with Pulse(engine, "watch", on_orphaned=stop.set) as pulse:
+
+            def on_scan(found: watcher.Scan) -> None:
+                pulse.doing = f"watching {workspace.checkpoints}"
+                for arrived in found.arrived:
+                    say(f"arrived: {arrived.run} step {arrived.step}, {size(arrived.bytes)}")
+                for rejected in found.rejected:
+                    say(f"rejected: {rejected.path}: {rejected.reason}")
+                for removed in found.removed:
+                    say(f"removed: {removed.path}: {removed.reason}")
+                derive()
+
+            watcher.watch(workspace, engine, stop, on_scan, once=once)
+
+
+def evaluate(workspace: Workspace, *, once: bool) -> None:
+    """Evaluates what waits; unless `once`, goes on looking until it is told to stop."""
+    if not workspace.settings.suite:
+        raise SettingsError(
+            f"{workspace.root / 'milepost.toml'} names no suite, so there is nothing to evaluate "
+            "on. Add a [[suite]] block with name and path."
+        )
+    from evaluators.claims import Task
+    from evaluators.register import register_suites
+    from evaluators.worker import Worker
+
+    with stop_on_signals() as stop, opened(workspace) as engine:
+        suites = register_suites(engine, workspace)
+        derive = deriver(engine, workspace)
+        derive()
+        with Pulse(engine, "evaluate", on_orphaned=stop.set) as pulse, Evaluations() as evaluations:
+
+            def progress(task: Task, recorded: int, examples: int) -> None:
+                name = f"{task.run} step {task.step}"
+                pulse.doing = f"evaluating {name}: {recorded} of {examples} examples"
+                evaluations.show(name, recorded, examples)
+
+            worker = Worker(engine, suites, workspace.settings.evaluation, stop, derive, progress)
+            while not stop.is_set():
+                pulse.doing = "waiting for a checkpoint"
+                worker.run_pending()
+                if once:
+                    return
+                stop.wait(workspace.settings.evaluation.interval_seconds)
+
+
+def dashboard(workspace: Workspace, port: int) -> None:
+    """Becomes the Streamlit server, on loopback."""
+    with opened(workspace):
+        pass  # a missing or foreign database is said here, not on a page
+    os.environ["MILEPOST_WORKSPACE"] = str(workspace.root)
+    os.chdir(APP.parent)  # where .streamlit/config.toml is
+    command = [
+        *(sys.executable, "-m", "streamlit", "run", str(APP)),
+        *("--server.port", str(port), "--server.address", "127.0.0.1"),
+        *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
+    ]
+    os.execv(sys.executable, command)
