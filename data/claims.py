@@ -66,8 +66,7 @@ def claims(found: Sequence[Measured]) -> list[Claim]:
     after = [found[index + 1] for index in regressed if index + 1 < len(found)]
     last = found[-1] if found else None
     first = found[0] if found else None
-    accuracy = [last.accuracy[one] for one in DIFFICULTIES] if last else []
-    easy, medium, hard = accuracy if None not in accuracy and last else (None, None, None)
+    easy, medium, hard = [last.accuracy[one] if last else None for one in DIFFICULTIES]
     begin = first.accuracy["easy"] if first else None
     return [
         Claim(
