@@ -1,0 +1,142 @@
+"""The engine: one load, one plan, one pass over a checkpoint.
+
+    engine = load(folder, settings)
+    plan = engine.plan(examples)
+    for outcomes in engine.run(plan, evaluation_id):
+        ...
+
+Every example gives exactly one outcome: its numbers, or the reason why there are none.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+import transformers
+
+from errors import EvaluationFault
+from evaluators.decoder import decoder_of
+from evaluators.generation import Endings
+from evaluators.loading import load_model
+from evaluators.outcomes import Outcome, Recorder, failed
+from evaluators.passes import Batched, Pass, Single
+from evaluators.planning import Plan, Unencodable, pack
+from evaluators.probe import agree
+from evaluators.prompts import Encoded, Encoder, Limits, PromptFormat
+from settings import EvaluationSettings
+from store.records import Example
+
+__all__ = ["EVALUATOR_VERSION", "Engine", "Outcome", "Plan", "load", "numbers"]
+
+# Raised with every change that makes other numbers of the same checkpoint and settings.
+EVALUATOR_VERSION = "1"
+
+
+def numbers(settings: EvaluationSettings) -> dict[str, Any]:
+    """The settings that change what is measured, as JSON values."""
+    return settings.model_dump(
+        mode="json",
+        include={"dtype", "max_prompt_tokens", "max_new_tokens", "stop", "temperatures"},
+    )
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A loaded checkpoint, ready to evaluate.
+
+    `one_at_a_time` says that this architecture's numbers would not be the same in batches.
+    """
+
+    device: str
+    dtype: str
+    attention: str
+    architecture: str
+    parameters: int
+    libraries: dict[str, str]
+    one_at_a_time: bool
+    _settings: EvaluationSettings
+    _encoder: Encoder
+    _pass: Pass
+    _endings: Endings
+
+    @property
+    def prompt_format(self) -> PromptFormat:
+        """How messages become a prompt: "chat-template" or "plain"."""
+        return self._encoder.format
+
+    def plan(self, examples: Iterable[Example]) -> Plan:
+        """Encodes the examples and packs them into batches."""
+        rows: list[Encoded] = []
+        unencodable: list[Unencodable] = []
+        for example in examples:
+            try:
+                rows.append(self._encoder.encode(example))
+            except EvaluationFault as fault:
+                unencodable.append(Unencodable(example, str(fault)))
+        batches = pack(rows, self._settings.batch_tokens)
+        return Plan(batches, tuple(unencodable), cached=not self.one_at_a_time)
+
+    def run(self, plan: Plan, evaluation_id: str) -> Iterator[list[Outcome]]:
+        """Runs the model batch by batch, and gives the outcomes of each as soon as it is done."""
+        if plan.unencodable:
+            yield [failed(evaluation_id, one) for one in plan.unencodable]
+        recorder = Recorder(
+            evaluation_id, self._endings, self._settings.temperatures, self._settings.trace
+        )
+        for batch in plan.batches:
+            seen = self._pass.run(batch)
+            yield [recorder.outcome(row, one) for row, one in zip(batch, seen, strict=True)]
+
+    def device_peak_bytes(self) -> int | None:
+        """The most memory torch held on the accelerator since the load; None on the CPU."""
+        if not self.device.startswith("cuda"):
+            return None
+        return torch.cuda.max_memory_allocated(self.device)
+
+
+def load(path: Path, settings: EvaluationSettings) -> Engine:
+    """Loads the checkpoint in the folder `path`. Raises ModelLoadFault, SettingsError."""
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    model, tokenizer, eos = load_model(path, settings)
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(model.device)
+    config = model.config.get_text_config(decoder=True)
+    context = getattr(config, "max_position_embeddings", None)
+    embeddings = model.get_input_embeddings()
+    assert isinstance(embeddings.weight, torch.Tensor)
+    limits = Limits(
+        context=context if context is not None and context > 0 else None,
+        vocabulary=embeddings.weight.shape[0],
+        max_prompt_tokens=settings.max_prompt_tokens,
+        max_new_tokens=settings.max_new_tokens,
+    )
+    endings = Endings(tokenizer, eos, settings.stop, settings.max_new_tokens)
+    single = Single(model, endings, settings.temperatures)
+    decoder = decoder_of(model)
+    batched = None if decoder is None else Batched(decoder, endings, settings.temperatures)
+    exact = batched is not None and agree(batched, single)
+    return Engine(
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        attention=str(model.config._attn_implementation),
+        architecture=type(model).__name__,
+        parameters=model.num_parameters(),
+        libraries={
+            "python": platform.python_version(),
+            "tokenizers": tokenizers.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        one_at_a_time=not exact,
+        _settings=settings,
+        _encoder=Encoder(tokenizer, eos, limits),
+        _pass=batched if batched is not None and exact else single,
+        _endings=endings,
+    )
