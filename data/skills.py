@@ -1,0 +1,148 @@
+"""What the puzzles ask: one small function a skill, which draws a prompt and works out its answer.
+
+A skill may come in several difficulties; then only the size of what it is asked about grows.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+from settings import Difficulty
+
+LETTERS = string.ascii_lowercase
+
+
+class Question(NamedTuple):
+    """A prompt and the one answer that is right."""
+
+    prompt: str
+    answer: str
+
+
+class Skill(NamedTuple):
+    """A named way to draw questions of one difficulty."""
+
+    difficulty: Difficulty
+    name: str
+    draw: Callable[[Random], Question]
+
+
+def copy(random: Random, sizes: range) -> Question:
+    """Say the word again."""
+    word = _word(random, sizes)
+    return Question(f"copy {word}", word)
+
+
+def last(random: Random, sizes: range) -> Question:
+    """The last letter of the word."""
+    word = _word(random, sizes)
+    return Question(f"last {word}", word[-1])
+
+
+def upper(random: Random, sizes: range) -> Question:
+    """The word in capital letters."""
+    word = _word(random, sizes)
+    return Question(f"upper {word}", word.upper())
+
+
+def parity(random: Random, sizes: range) -> Question:
+    """Whether the number is even or odd."""
+    number = _number(random, sizes)
+    return Question(f"parity {number}", "odd" if number % 2 else "even")
+
+
+def largest(random: Random, sizes: range) -> Question:
+    """The largest of the digits."""
+    digits = [random.randrange(10) for _ in range(random.choice(sizes))]
+    return Question(f"max {' '.join(map(str, digits))}", str(max(digits)))
+
+
+def reverse(random: Random, sizes: range) -> Question:
+    """The word from its end to its beginning."""
+    word = _word(random, sizes)
+    return Question(f"reverse {word}", word[::-1])
+
+
+def sort(random: Random, sizes: range) -> Question:
+    """The letters in the order of the alphabet."""
+    word = _word(random, sizes)
+    return Question(f"sort {word}", "".join(sorted(word)))
+
+
+def successor(random: Random, sizes: range) -> Question:
+    """The number after this one."""
+    number = _number(random, sizes)
+    return Question(f"after {number}", str(number + 1))
+
+
+def count(random: Random, sizes: range) -> Question:
+    """How often the first letter stands in the word after it."""
+    word = _word(random, sizes, letters="abc")
+    letter = random.choice("abc")
+    return Question(f"count {letter} {word}", str(word.count(letter)))
+
+
+def add(random: Random, sizes: range) -> Question:
+    """The sum of two numbers."""
+    first, second = _number(random, sizes), _number(random, sizes)
+    return Question(f"{first}+{second}", str(first + second))
+
+
+def multiply(random: Random, sizes: range) -> Question:
+    """The product of two numbers."""
+    first, second = _number(random, sizes), _number(random, sizes)
+    return Question(f"{first}*{second}", str(first * second))
+
+
+def as_json(random: Random, sizes: range) -> Question:
+    """A key and a number as a JSON object."""
+    key, value = _word(random, sizes), _number(random, sizes)
+    return Question(f"json {key} {value}", json.dumps({key: value}, separators=(",", ":")))
+
+
+def shift(random: Random, sizes: range) -> Question:
+    """Each letter moved on in the alphabet, which goes round."""
+    word, steps = _word(random, sizes), random.randrange(2, 10)
+    moved = (LETTERS[(LETTERS.index(letter) + steps) % len(LETTERS)] for letter in word)
+    return Question(f"shift {steps} {word}", "".join(moved))
+
+
+def _word(random: Random, sizes: range, letters: str = LETTERS) -> str:
+    return "".join(random.choices(letters, k=random.choice(sizes)))
+
+
+def _number(random: Random, sizes: range) -> int:
+    size = random.choice(sizes)
+    return random.randrange(10 ** (size - 1), 10**size)
+
+
+def _skill(
+    difficulty: Difficulty, draw: Callable[[Random, range], Question], least: int, most: int
+) -> Skill:
+    """`draw` over words or numbers of `least` to `most` characters."""
+    sizes = range(least, most + 1)
+    return Skill(difficulty, draw.__name__.removeprefix("as_"), lambda random: draw(random, sizes))
+
+
+SKILLS = (
+    _skill("easy", copy, 2, 3),
+    _skill("easy", last, 3, 5),
+    _skill("easy", upper, 2, 3),
+    _skill("easy", parity, 3, 5),
+    _skill("easy", largest, 3, 3),
+    _skill("medium", reverse, 3, 4),
+    _skill("medium", sort, 3, 4),
+    _skill("medium", successor, 3, 4),
+    _skill("medium", count, 5, 7),
+    _skill("medium", add, 2, 2),
+    _skill("medium", as_json, 2, 3),
+    _skill("hard", reverse, 5, 6),
+    _skill("hard", sort, 5, 6),
+    _skill("hard", add, 3, 3),
+    _skill("hard", multiply, 2, 2),
+    _skill("hard", shift, 3, 4),
+)
