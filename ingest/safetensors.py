@@ -1,0 +1,115 @@
+"""Reads the header of a safetensors file and holds the file's length against it.
+
+The format (github.com/huggingface/safetensors, "Format"): 8 bytes with the header's length N,
+little-endian; N bytes of JSON, name -> {dtype, shape, data_offsets}; then the data, to which the
+offsets count. So a whole file is 8 + N + the end of its last tensor bytes long, and no other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from ingest.faults import Unfinished, Unusable
+
+LENGTH_BYTES = 8
+# The format's own limit.
+LONGEST_HEADER = 100_000_000
+
+_DTYPES_BY_BITS = {
+    4: ("F4",),
+    6: ("F6_E2M3", "F6_E3M2"),
+    8: ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"),
+    16: ("I16", "U16", "F16", "BF16"),
+    32: ("I32", "U32", "F32"),
+    64: ("I64", "U64", "F64", "C64"),
+}
+DTYPE_BITS = {dtype: bits for bits, dtypes in _DTYPES_BY_BITS.items() for dtype in dtypes}
+
+
+class Tensor(NamedTuple):
+    """One tensor as the header describes it; `begin` and `end` are bytes into the data."""
+
+    name: str
+    dtype: str
+    elements: int
+    begin: int
+    end: int
+
+
+def read_tensors(file: Path) -> tuple[Tensor, ...]:
+    """The tensors of a whole file, in the order of their data.
+
+    Raises Unfinished when the file is missing or shorter than its header says, Unusable when it
+    is longer or its header is not one. Both name the file.
+    """
+    try:
+        with file.open("rb") as stream:
+            size = file.stat().st_size
+            header_bytes, header = _read_header(stream, size)
+    except FileNotFoundError as error:
+        raise Unfinished(f"{file.name} is not there") from error
+    except (Unfinished, Unusable) as error:
+        raise type(error)(f"{file.name} {error}") from error
+    try:
+        tensors = tuple(sorted(_tensors(header), key=lambda tensor: (tensor.begin, tensor.end)))
+        _refuse_holes(tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unusable(f"{file.name} has a header that does not fit: {error}") from error
+    expected = LENGTH_BYTES + header_bytes + tensors[-1].end
+    if size < expected:
+        raise Unfinished(f"{file.name} has {size} of {expected} bytes")
+    if size > expected:
+        raise Unusable(f"{file.name} has {size} bytes, {size - expected} more than its header says")
+    return tensors
+
+
+def _read_header(stream: BinaryIO, size: int) -> tuple[int, dict[str, Any]]:
+    """The header's length in bytes, and the header."""
+    if size < LENGTH_BYTES:
+        raise Unfinished(f"has {size} bytes, fewer than the {LENGTH_BYTES} that begin a header")
+    length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
+    if length == 0:
+        # A writer that reserves the space first shows zeros until the data is there.
+        raise Unfinished("begins with zeros where the length of its header should be")
+    if length > LONGEST_HEADER:
+        raise Unusable(f"is not a safetensors file: its header would be {length} bytes long")
+    if size < LENGTH_BYTES + length:
+        raise Unfinished(f"has {size} bytes and a header of {LENGTH_BYTES + length}")
+    try:
+        header = json.loads(stream.read(length))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Unusable(f"is not a safetensors file: its header is not JSON: {error}") from error
+    if not isinstance(header, dict):
+        raise Unusable("is not a safetensors file: its header is not a JSON object")
+    return length, header
+
+
+def _tensors(header: dict[str, Any]) -> Iterator[Tensor]:
+    """Raises KeyError, TypeError or ValueError for an entry that does not fit."""
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = (int(offset) for offset in entry["data_offsets"])
+        elements = math.prod(int(extent) for extent in entry["shape"])
+        dtype = str(entry["dtype"])
+        # A dtype younger than this table is taken at its offsets' word.
+        if dtype in DTYPE_BITS and (end - begin) * 8 != elements * DTYPE_BITS[dtype]:
+            raise ValueError(
+                f"{name} has {elements} elements of {dtype} in {end - begin} bytes of data"
+            )
+        yield Tensor(name, dtype, elements, begin, end)
+
+
+def _refuse_holes(tensors: tuple[Tensor, ...]) -> None:
+    """Raises ValueError unless the data is covered from its beginning, each byte once."""
+    if not tensors:
+        raise ValueError("it names no tensor")
+    reached = 0
+    for tensor in tensors:
+        if tensor.begin != reached or tensor.end < tensor.begin:
+            raise ValueError(f"{tensor.name} begins at byte {tensor.begin}, not at {reached}")
+        reached = tensor.end

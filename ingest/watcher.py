@@ -1,0 +1,286 @@
+"""Watches the folder where checkpoints appear, and puts their arrivals into the log.
+
+Everything is decided in `scan`, one pass over all folders. What the file system reports and the
+timer only say when to scan again, so a lost hint costs seconds and nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Engine
+
+from ingest.arrival import Broken, Complete, Incomplete, NotACheckpoint, judge, step_of
+from ingest.fingerprint import Digests, Snapshot, fingerprint, snapshot
+from ingest.hints import Hints
+from ingest.ledger import Arrival, Ledger
+from settings import Workspace
+from store import log
+from store.events import CheckpointArrived, CheckpointRejected, CheckpointRemoved
+
+# How long a folder must look the same before it is judged.
+SETTLE_SECONDS = 0.75
+# How long an incomplete folder may stand still before it is rejected.
+LIMIT_SECONDS = 600.0
+
+
+class Waiting(NamedTuple):
+    """A folder that is not a whole checkpoint yet, and why."""
+
+    path: Path
+    reason: str
+
+
+class Scan(NamedTuple):
+    """What one pass put into the log, and what it left.
+
+    `settling` counts the folders that must be looked at again before anything can be said.
+    """
+
+    arrived: tuple[CheckpointArrived, ...]
+    rejected: tuple[CheckpointRejected, ...]
+    removed: tuple[CheckpointRemoved, ...]
+    waiting: tuple[Waiting, ...]
+    settling: int
+
+
+@dataclass
+class Folder:
+    """A folder as it was last seen; it looks so `since` this monotonic time, in seconds.
+
+    Once `judged` it is left alone until it changes: `checkpoint_id` is what it holds, or None
+    with the `reason` why it holds none.
+    """
+
+    seen: Snapshot
+    since: float
+    judged: bool = False
+    checkpoint_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass
+class State:
+    """What is remembered from one scan to the next. `absent` is keyed by checkpoint id."""
+
+    folders: dict[Path, Folder] = field(default_factory=dict)
+    absent: dict[str, float] = field(default_factory=dict)
+    digests: Digests = field(default_factory=Digests)
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+def watch(
+    workspace: Workspace,
+    engine: Engine,
+    stop: threading.Event,
+    on_scan: Callable[[Scan], None],
+    *,
+    once: bool = False,
+) -> None:
+    """Scans now, when something changes and every interval, until `stop` is set.
+
+    `on_scan` is called after each scan. With `once` it ends as soon as nothing is settling.
+    Makes the watched folder if it is missing.
+    """
+    root, settings = workspace.checkpoints, workspace.settings.watch
+    root.mkdir(parents=True, exist_ok=True)
+    state = State()
+    with Hints(root) as hints:
+        while not stop.is_set():
+            found = scan(root, engine, state, stop=stop)
+            on_scan(found)
+            if once and not found.settling:
+                return
+            seconds = SETTLE_SECONDS if found.settling else settings.interval_seconds
+            hints.wait(stop, seconds, settings.debounce_seconds)
+
+
+def scan(
+    checkpoints: Path,
+    engine: Engine,
+    state: State,
+    *,
+    settle_seconds: float = SETTLE_SECONDS,
+    limit_seconds: float = LIMIT_SECONDS,
+    stop: threading.Event | None = None,
+) -> Scan:
+    """One pass over RUN/checkpoint-N under `checkpoints`, newest first.
+
+    A folder is judged when a second look, `settle_seconds` after the first or later, sees the
+    same; one that stays incomplete and the same for `limit_seconds` is rejected. `stop` ends the
+    pass between two folders.
+    """
+    state.ledger.refresh(engine)
+    paths = candidates(checkpoints)
+    state.folders = {path: state.folders[path] for path in paths if path in state.folders}
+    this = _Pass(engine, state, settle_seconds, limit_seconds)
+    for path in paths:
+        if stop is not None and stop.is_set():
+            return this.result()
+        this.visit(path)
+    state.ledger.refresh(engine)
+    this.look_for_gone(checkpoints)
+    return this.result()
+
+
+def candidates(root: Path) -> list[Path]:
+    """The folders that may be checkpoints, newest first: those of each run, dot folders aside.
+
+    A folder named as a checkpoint right under `root` is one too: then `root` is a run itself.
+    """
+    found: list[Path] = []
+    for folder in _subfolders(root):
+        found += [folder] if step_of(folder.name) is not None else _subfolders(folder)
+    ages = {path: _mtime(path) for path in found}
+    return sorted(found, key=lambda path: (ages[path], path), reverse=True)
+
+
+@dataclass
+class _Pass:
+    """One scan while it runs."""
+
+    engine: Engine
+    state: State
+    settle_seconds: float
+    limit_seconds: float
+    arrived: list[CheckpointArrived] = field(default_factory=list)
+    rejected: list[CheckpointRejected] = field(default_factory=list)
+    removed: list[CheckpointRemoved] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    settling: int = 0
+
+    def result(self) -> Scan:
+        """What was found."""
+        return Scan(
+            tuple(self.arrived),
+            tuple(self.rejected),
+            tuple(self.removed),
+            tuple(self.waiting),
+            self.settling,
+        )
+
+    def visit(self, path: Path) -> None:
+        """Looks at one folder, and judges it if it has settled."""
+        folder, is_new_look = self._look(path)
+        if folder.judged:
+            return
+        still = time.monotonic() - folder.since
+        if is_new_look or still < self.settle_seconds:
+            self.settling += 1
+            return
+        late = still >= self.limit_seconds
+        match judge(path, await_trainer=not late):
+            case Complete() as complete:
+                self._take_in(complete, folder)
+            case NotACheckpoint(reason=reason):
+                folder.judged, folder.reason = True, reason
+            case Incomplete(reason=reason) if not late:
+                self.waiting.append(Waiting(path, reason))
+            case Incomplete(reason=reason) | Broken(reason=reason):
+                self._reject(path, folder, reason)
+
+    def look_for_gone(self, root: Path) -> None:
+        """Reports the checkpoints whose folder is gone, or now holds something else."""
+        # An empty folder is more likely an unmounted disk than every run deleted.
+        if not root.is_dir() or not any(root.iterdir()):
+            return
+        for arrival in self.state.ledger.present:
+            if not arrival.path.is_relative_to(root):
+                continue
+            folder = self.state.folders.get(arrival.path)
+            if folder is None:
+                self._miss(arrival)
+                continue
+            self.state.absent.pop(arrival.checkpoint_id, None)
+            if folder.judged and folder.checkpoint_id != arrival.checkpoint_id:
+                holds = (
+                    f"holds checkpoint {folder.checkpoint_id} now"
+                    if folder.checkpoint_id is not None
+                    else f"is no whole checkpoint any more: {folder.reason}"
+                )
+                self._remove(arrival, f"the folder {holds}")
+
+    def _look(self, path: Path) -> tuple[Folder, bool]:
+        """The folder as it is known, and whether it looks new or different now."""
+        seen = snapshot(path)
+        known = self.state.folders.get(path)
+        if known is not None and known.seen.entries == seen.entries:
+            return known, False
+        folder = Folder(seen, since=time.monotonic())
+        if known is None:
+            # After a start, what has not been touched since it arrived need not be read again.
+            folder.checkpoint_id = self.state.ledger.untouched(path, seen)
+            folder.judged = folder.checkpoint_id is not None
+        self.state.folders[path] = folder
+        return folder, True
+
+    def _take_in(self, complete: Complete, folder: Folder) -> None:
+        """Reads the content and appends the arrival, unless the log knows the content."""
+        try:
+            event = complete.arrived(self.state.digests.of)
+        except OSError as error:
+            reason = f"{complete.folder.name} cannot be read: {error}"
+            self.waiting.append(Waiting(complete.folder, reason))
+            return
+        if snapshot(complete.folder).entries != folder.seen.entries:
+            # It changed while it was read, so the digest may be of a mixture.
+            self.settling += 1
+            return
+        folder.judged, folder.checkpoint_id = True, event.checkpoint_id
+        with self.engine.begin() as connection:
+            if log.version_of(connection, event.stream) == 0:
+                log.append_in(connection, event)
+                self.arrived.append(event)
+
+    def _reject(self, path: Path, folder: Folder, reason: str) -> None:
+        folder.judged, folder.reason = True, reason
+        event = CheckpointRejected(
+            run=path.parent.name,
+            path=str(path),
+            step=step_of(path.name),
+            reason=reason,
+            fingerprint=fingerprint(folder.seen),
+        )
+        if log.append(self.engine, event).new:
+            self.rejected.append(event)
+
+    def _miss(self, arrival: Arrival) -> None:
+        """Reports a folder as gone at the second look that does not find it."""
+        now = time.monotonic()
+        first = self.state.absent.setdefault(arrival.checkpoint_id, now)
+        if first < now and now - first >= self.settle_seconds:
+            self._remove(arrival, "the folder is gone")
+        else:
+            self.settling += 1
+
+    def _remove(self, arrival: Arrival, reason: str) -> None:
+        self.state.absent.pop(arrival.checkpoint_id, None)
+        event = CheckpointRemoved(
+            checkpoint_id=arrival.checkpoint_id,
+            path=str(arrival.path),
+            reason=reason,
+            at=log.now(),
+        )
+        log.append(self.engine, event)
+        self.removed.append(event)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder`; none of one that cannot be read."""
+    try:
+        return [one for one in folder.iterdir() if not one.name.startswith(".") and one.is_dir()]
+    except OSError:
+        return []
+
+
+def _mtime(path: Path) -> int:
+    """In nanoseconds; 0 for a folder that has just gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,296 @@
+"""A folder is judged by what is in it, and a checkpoint is its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import save_file
+
+from ingest.arrival import (
+    Broken,
+    Complete,
+    Incomplete,
+    NotACheckpoint,
+    checkpoint_id_of,
+    judge,
+    step_of,
+)
+from ingest.fingerprint import Digests
+from store.events import CheckpointArrived
+from tests.ingest.folders import make_checkpoint, make_sharded, tensors, write_json
+
+
+def arrived(folder: Path) -> CheckpointArrived:
+    found = judge(folder)
+    assert isinstance(found, Complete), found
+    return found.arrived(Digests().of)
+
+
+def size(folder: Path, *names: str) -> int:
+    return sum((folder / name).stat().st_size for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("checkpoint-0", 0),
+        ("checkpoint-1000", 1000),
+        ("checkpoint-1000-20260131-2359", 1000),
+        ("step_7", 7),
+        ("step-7", 7),
+        ("checkpoint-", None),
+        ("checkpoint-10a", None),
+        ("tmp-checkpoint-10", None),
+        ("checkpoint-10.tmp", None),
+        ("checkpoint-best", None),
+        ("runs", None),
+    ],
+)
+def test_a_name_gives_the_step(name: str, step: int | None) -> None:
+    assert step_of(name) == step
+
+
+def test_a_whole_checkpoint_is_described_from_its_files(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run-a" / "checkpoint-10", loss=2.5)
+    identity = (
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    )
+    lines = "".join(
+        f"{name}\0{hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n" for name in identity
+    )
+    assert arrived(folder) == CheckpointArrived(
+        checkpoint_id=hashlib.sha256(lines.encode()).hexdigest()[:32],
+        run="run-a",
+        step=10,
+        path=str(folder),
+        bytes=size(folder, *identity),
+        dtype="F32",
+        architecture="LlamaForCausalLM",
+        parameters=14,
+        kind="full",
+        epoch=0.5,
+        train_loss=2.5,
+        learning_rate=1e-3,
+    )
+
+
+def test_without_trainer_state_the_trainers_numbers_are_none(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    (folder / "trainer_state.json").unlink()
+    (folder / "training_args.bin").unlink()
+    event = arrived(folder)
+    assert (event.epoch, event.train_loss, event.learning_rate) == (None, None, None)
+
+
+def test_a_sharded_checkpoint_counts_all_its_shards(tmp_path: Path) -> None:
+    event = arrived(make_sharded(tmp_path / "run" / "checkpoint-10"))
+    assert (event.dtype, event.parameters, event.kind) == ("F32", 14, "full")
+
+
+def make_adapter(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    config = {"peft_type": "LORA", "base_model_name_or_path": "org/base"}
+    write_json(folder / "adapter_config.json", config)
+    save_file(tensors(), folder / "adapter_model.safetensors")
+    return folder
+
+
+def test_an_adapter_is_a_checkpoint_of_its_own_kind(tmp_path: Path) -> None:
+    folder = make_adapter(tmp_path / "run" / "checkpoint-10")
+    event = arrived(folder)
+    assert (event.kind, event.architecture, event.parameters) == ("adapter", "LORA on org/base", 14)
+    assert event.bytes == size(folder, "adapter_config.json", "adapter_model.safetensors")
+    (folder / "adapter_model.safetensors").unlink()
+    assert judge(folder) == Incomplete("adapter_model.safetensors is not there")
+
+
+def test_the_step_comes_from_trainer_state_when_the_name_gives_none(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "last")
+    assert arrived(folder).step == 10
+    write_json(folder / "trainer_state.json", {"epoch": 1.0})
+    assert isinstance(judge(folder), NotACheckpoint)
+    (folder / "trainer_state.json").unlink()
+    assert isinstance(judge(folder), NotACheckpoint)
+
+
+def test_a_folder_of_another_kind_is_not_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "events.tfevents").touch()
+    assert isinstance(judge(tmp_path / "runs"), NotACheckpoint)
+
+
+def shorten(name: str, by: int = 1) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        (folder / name).write_bytes((folder / name).read_bytes()[:-by])
+
+    return cut
+
+
+def delete(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def put(name: str, content: str = "") -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (delete("config.json"), "config.json is not there"),
+        (delete("model.safetensors"), "model.safetensors is not there"),
+        (shorten("model.safetensors"), "model.safetensors has "),
+        (shorten("config.json"), "config.json is not JSON"),
+        (shorten("tokenizer.json"), "tokenizer.json is not JSON"),
+        (put("tokenizer.json", ""), "tokenizer.json is not JSON"),
+        (delete("trainer_state.json"), "trainer_state.json, which Trainer writes last"),
+        (put("checkpoint-is-incomplete.txt"), "checkpoint-is-incomplete.txt is there"),
+        (put(".model.safetensors.Xy12_z"), ".model.safetensors.Xy12_z is a file still in transfer"),
+        (put(".~tmp~/model.safetensors"), ".~tmp~ is a file still in transfer"),
+        (put(".rsync-partial/model.safetensors"), ".rsync-partial is a file still in transfer"),
+        (put(".tmpA1b2C3"), ".tmpA1b2C3 is a file still in transfer"),
+        (put("additional_chat_templates/.tool.jinja.abcdef"), ".tool.jinja.abcdef is a file"),
+    ],
+)
+def test_an_incomplete_folder_names_the_file(
+    tmp_path: Path, harm: Callable[[Path], None], words: str
+) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    assert isinstance(judge(folder), Complete)
+    harm(folder)
+    found = judge(folder)
+    assert isinstance(found, Incomplete)
+    assert found.reason.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (put("config.json", "{}"), "config.json names neither architectures nor model_type"),
+        (put("config.json", "[]"), "config.json holds a JSON list"),
+        (put("model.safetensors", "version https://git-lfs"), "model.safetensors is not a safe"),
+    ],
+)
+def test_a_broken_folder_names_the_file(
+    tmp_path: Path, harm: Callable[[Path], None], words: str
+) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    harm(folder)
+    found = judge(folder)
+    assert isinstance(found, Broken)
+    assert found.reason.startswith(words)
+
+
+def test_a_pickle_is_broken_and_says_what_to_save_instead(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    found = judge(folder)
+    assert isinstance(found, Broken)
+    assert found.reason.startswith("pytorch_model.bin is a pickle")
+    assert "model.safetensors" in found.reason
+
+
+SHARD = "model-00002-of-00002.safetensors"
+
+
+def place(tensor: str, shard: str) -> Callable[[Path], None]:
+    """Makes the index place a tensor elsewhere."""
+
+    def write(folder: Path) -> None:
+        file = folder / "model.safetensors.index.json"
+        index = json.loads(file.read_text())
+        index["weight_map"][tensor] = shard
+        write_json(file, index)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("harm", "expected", "words"),
+    [
+        (delete(SHARD), Incomplete, f"{SHARD} is not there"),
+        (shorten(SHARD), Incomplete, f"{SHARD} has "),
+        (place("extra", SHARD), Incomplete, f"{SHARD} does not hold extra"),
+        (place("head", "../a.safetensors"), Broken, "model.safetensors.index.json names the shard"),
+        (put("model.safetensors.index.json", "{}"), Broken, "model.safetensors.index.json has no"),
+    ],
+)
+def test_every_shard_of_the_index_must_be_whole(
+    tmp_path: Path, harm: Callable[[Path], None], expected: type, words: str
+) -> None:
+    folder = make_sharded(tmp_path / "run" / "checkpoint-10")
+    assert isinstance(judge(folder), Complete)
+    harm(folder)
+    found = judge(folder)
+    assert isinstance(found, Incomplete | Broken)
+    assert isinstance(found, expected)
+    assert found.reason.startswith(words)
+
+
+def test_trainers_last_file_is_waited_for_only_as_long_as_one_wishes(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    (folder / "trainer_state.json").unlink()
+    assert isinstance(judge(folder), Incomplete)
+    assert isinstance(judge(folder, await_trainer=False), Complete)
+
+
+def test_a_folder_that_is_gone_is_incomplete(tmp_path: Path) -> None:
+    found = judge(tmp_path / "run" / "checkpoint-10")
+    assert found == Incomplete("checkpoint-10 cannot be read: No such file or directory")
+
+
+def test_the_same_content_elsewhere_is_the_same_checkpoint(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    copy = shutil.copytree(folder, tmp_path / "other" / "checkpoint-99")
+    assert arrived(copy).checkpoint_id == arrived(folder).checkpoint_id
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("optimizer.pt", True),
+        ("scheduler.pt", True),
+        ("rng_state.pth", True),
+        ("training_args.bin", True),
+        ("README.md", True),
+        ("chat_template.jinja", False),
+        ("additional_chat_templates/tool.jinja", False),
+        ("merges.txt", False),
+    ],
+)
+def test_only_what_decides_the_answers_makes_the_identity(
+    tmp_path: Path, name: str, same: bool
+) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    before = arrived(folder).checkpoint_id
+    put(name, "something else")(folder)
+    assert (arrived(folder).checkpoint_id == before) == same
+
+
+def test_one_changed_byte_of_the_weights_is_another_checkpoint(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    before = arrived(folder).checkpoint_id
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    assert arrived(folder).checkpoint_id != before
+
+
+def test_the_order_of_the_files_does_not_matter_but_their_names_do() -> None:
+    forth, back = [("a", "1"), ("b", "2")], [("b", "2"), ("a", "1")]
+    assert checkpoint_id_of(forth) == checkpoint_id_of(back)
+    assert checkpoint_id_of(forth) != checkpoint_id_of([("a", "2"), ("b", "1")])

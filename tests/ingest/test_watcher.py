@@ -1,0 +1,358 @@
+"""A checkpoint arrives once, when it is whole, and not before."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import save_file
+from sqlalchemy import Engine
+from watchdog.observers import Observer
+
+from ingest.fingerprint import Digests, snapshot
+from ingest.watcher import Scan, State, Waiting, scan, watch
+from settings import Settings, WatchSettings, Workspace
+from store import log
+from store.events import CheckpointArrived, CheckpointRejected, CheckpointRemoved, Event
+from tests.ingest.folders import make_checkpoint, tensors, wait_for, write_trainer_state
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "checkpoints"
+    root.mkdir()
+    return root
+
+
+def look(root: Path, engine: Engine, state: State, *, limit_seconds: float = 600.0) -> Scan:
+    """One scan in which a second look at an unchanged folder is enough to judge it."""
+    return scan(root, engine, state, settle_seconds=0.0, limit_seconds=limit_seconds)
+
+
+def settle(root: Path, engine: Engine, state: State, *, limit_seconds: float = 600.0) -> Scan:
+    """Two scans; returns the second, which judges."""
+    look(root, engine, state, limit_seconds=limit_seconds)
+    return look(root, engine, state, limit_seconds=limit_seconds)
+
+
+def events(engine: Engine) -> list[Event]:
+    with engine.connect() as connection:
+        return [recorded.event for recorded in log.read(connection)]
+
+
+def replace_weights(folder: Path, value: float) -> None:
+    """Puts other weights in, of the same size, in one step."""
+    save_file(tensors(value), folder / "new")
+    os.replace(folder / "new", folder / "model.safetensors")
+
+
+def test_a_folder_is_judged_at_the_second_look_and_arrives_once(root: Path, engine: Engine) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    state = State()
+    first, second, third = (look(root, engine, state) for _ in range(3))
+    assert (first.arrived, first.settling) == ((), 1)
+    assert [(one.run, one.step, one.path) for one in second.arrived] == [("run", 10, str(folder))]
+    assert (third.arrived, third.settling, third.waiting) == ((), 0, ())
+    assert events(engine) == list(second.arrived)
+
+
+def test_a_second_look_that_comes_too_soon_settles_nothing(root: Path, engine: Engine) -> None:
+    make_checkpoint(root / "run" / "checkpoint-10")
+    state = State()
+    for _ in range(3):
+        found = scan(root, engine, state, settle_seconds=3600.0)
+        assert (found.arrived, found.settling) == ((), 1)
+
+
+# Whatever comes last of these, the folder without it is not whole.
+NEEDED = ("config.json", "model.safetensors", "trainer_state.json")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_files_in_any_order_and_pieces_arrive_after_the_last_byte(
+    tmp_path: Path, root: Path, engine: Engine, seed: int
+) -> None:
+    dice = random.Random(seed)
+    whole = make_checkpoint(tmp_path / "whole" / "checkpoint-10")
+    others = [file.name for file in whole.iterdir() if file.name not in NEEDED]
+    order = [*dice.sample(others, len(others)), *dice.sample(NEEDED, len(NEEDED))]
+    folder = root / "run" / "checkpoint-10"
+    folder.mkdir(parents=True)
+    state = State()
+    for name in order:
+        content = (whole / name).read_bytes()
+        cuts = sorted({0, *dice.choices(range(len(content)), k=2), len(content)})
+        for begin, end in pairwise(cuts):
+            with (folder / name).open("ab") as file:
+                file.write(content[begin:end])
+            if (name, end) != (order[-1], len(content)):
+                # Also a pause of any length between two pieces must not look like the end.
+                assert settle(root, engine, state).arrived == ()
+    assert len(settle(root, engine, state).arrived) == 1
+    assert settle(root, engine, state).arrived == ()
+    (arrived,) = events(engine)
+    assert isinstance(arrived, CheckpointArrived)
+    assert (arrived.step, arrived.train_loss) == (10, 2.5)
+
+
+def test_the_same_content_under_another_path_is_no_second_arrival(
+    root: Path, engine: Engine
+) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    state = State()
+    settle(root, engine, state)
+    shutil.copytree(folder, root / "copy" / "checkpoint-10")
+    assert settle(root, engine, state).arrived == ()
+    assert settle(root, engine, State()).arrived == ()
+    assert len(events(engine)) == 1
+
+
+def test_a_folder_written_over_is_a_new_checkpoint_and_the_old_one_is_gone(
+    root: Path, engine: Engine
+) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10", 1.0)
+    state = State()
+    (old,) = settle(root, engine, state).arrived
+    replace_weights(folder, 2.0)
+    found = settle(root, engine, state)
+    (new,) = found.arrived
+    assert new.checkpoint_id != old.checkpoint_id
+    (removed,) = found.removed
+    assert (removed.checkpoint_id, removed.path) == (old.checkpoint_id, str(folder))
+    assert removed.reason == f"the folder holds checkpoint {new.checkpoint_id} now"
+    assert settle(root, engine, state) == ((), (), (), (), 0)
+
+
+def test_what_does_not_make_the_identity_may_change_afterwards(root: Path, engine: Engine) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10", loss=2.5)
+    state = State()
+    settle(root, engine, state)
+    (folder / "optimizer.pt").unlink()
+    write_trainer_state(folder, loss=9.0)
+    assert settle(root, engine, state) == ((), (), (), (), 0)
+    assert len(events(engine)) == 1
+
+
+class Unread(Digests):
+    """Fails when a file would be read."""
+
+    def of(self, file: Path) -> str:
+        raise AssertionError(f"{file} is read again")
+
+
+def test_after_a_restart_only_what_changed_is_read_again(root: Path, engine: Engine) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    # The log's times are in milliseconds, so the arrival must be a little later.
+    wait_for(lambda: time.time_ns() - snapshot(folder).changed > 20_000_000)
+    settle(root, engine, State())
+    restarted = State(digests=Unread())
+    assert look(root, engine, restarted) == ((), (), (), (), 0)
+    replace_weights(folder, 2.0)
+    os.utime(folder / "model.safetensors", (1, 1))
+    assert len(settle(root, engine, State()).arrived) == 1
+
+
+def test_an_incomplete_folder_waits_with_its_reason(root: Path, engine: Engine) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    (folder / "config.json").unlink()
+    found = settle(root, engine, State())
+    assert found.waiting == (Waiting(folder, "config.json is not there"),)
+    assert events(engine) == []
+
+
+def test_a_folder_incomplete_for_too_long_is_rejected_once_and_can_still_arrive(
+    root: Path, engine: Engine
+) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    config = (folder / "config.json").read_bytes()
+    (folder / "config.json").unlink()
+    state = State()
+    (rejected,) = settle(root, engine, state, limit_seconds=0.0).rejected
+    assert (rejected.run, rejected.step, rejected.path) == ("run", 10, str(folder))
+    assert rejected.reason == "config.json is not there"
+    assert settle(root, engine, state, limit_seconds=0.0).rejected == ()
+    assert settle(root, engine, State(), limit_seconds=0.0).rejected == ()
+    assert events(engine) == [rejected]
+    (folder / "config.json").write_bytes(config)
+    (arrived,) = settle(root, engine, state).arrived
+    assert events(engine) == [rejected, arrived]
+
+
+def test_a_broken_folder_is_rejected_at_once_and_again_when_it_has_changed(
+    root: Path, engine: Engine
+) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    (folder / "config.json").write_text("{}")
+    state = State()
+    (first,) = settle(root, engine, state).rejected
+    (folder / "config.json").write_text('{"model_type": 1}')
+    (second,) = settle(root, engine, state).rejected
+    assert first.reason == second.reason == "config.json names neither architectures nor model_type"
+    assert first.fingerprint != second.fingerprint
+    assert settle(root, engine, state).rejected == ()
+
+
+def test_trainers_last_file_is_not_waited_for_for_ever(root: Path, engine: Engine) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    (folder / "trainer_state.json").unlink()
+    state = State()
+    assert len(settle(root, engine, state).waiting) == 1
+    found = look(root, engine, state, limit_seconds=0.0)
+    assert [one.train_loss for one in found.arrived] == [None]
+    assert found.rejected == ()
+
+
+def test_a_checkpoint_whose_folder_is_gone_is_removed_once(root: Path, engine: Engine) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    state = State()
+    (arrived,) = settle(root, engine, state).arrived
+    shutil.rmtree(folder)
+    assert look(root, engine, state).removed == ()
+    (removed,) = look(root, engine, state).removed
+    assert removed.checkpoint_id == arrived.checkpoint_id
+    assert (removed.path, removed.reason) == (str(folder), "the folder is gone")
+    assert settle(root, engine, state).removed == ()
+    assert settle(root, engine, State()).removed == ()
+
+
+def test_an_arrived_checkpoint_that_is_no_longer_whole_is_removed_with_the_reason(
+    root: Path, engine: Engine
+) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    state = State()
+    settle(root, engine, state)
+    (folder / "model.safetensors").unlink()
+    found = settle(root, engine, state, limit_seconds=0.0)
+    assert [one.reason for one in found.rejected] == ["model.safetensors is not there"]
+    assert [one.reason for one in found.removed] == [
+        "the folder is no whole checkpoint any more: model.safetensors is not there"
+    ]
+
+
+@pytest.mark.parametrize("unmounted", ["missing", "empty"])
+def test_an_unmounted_disk_does_not_remove_every_checkpoint(
+    root: Path, engine: Engine, unmounted: str
+) -> None:
+    make_checkpoint(root / "run" / "checkpoint-10")
+    state = State()
+    settle(root, engine, state)
+    disk = root.rename(root.with_name("disk"))
+    if unmounted == "empty":
+        root.mkdir()
+    assert settle(root, engine, state).removed == ()
+    if unmounted == "empty":
+        root.rmdir()
+    disk.rename(root)
+    assert settle(root, engine, state) == ((), (), (), (), 0)
+    assert [type(event) for event in events(engine)] == [CheckpointArrived]
+
+
+def test_dot_folders_and_other_folders_are_left_alone(root: Path, engine: Engine) -> None:
+    make_checkpoint(root / ".staging" / "run" / "checkpoint-10")
+    make_checkpoint(root / "run" / ".checkpoint-10")
+    (root / "run" / "runs" / "Nov24").mkdir(parents=True)
+    (root / "run" / "trainer.log").touch()
+    found = settle(root, engine, State(), limit_seconds=0.0)
+    assert found == ((), (), (), (), 0)
+    assert events(engine) == []
+
+
+def test_a_watched_folder_that_is_itself_a_run_works_too(tmp_path: Path, engine: Engine) -> None:
+    make_checkpoint(tmp_path / "my-run" / "checkpoint-10")
+    found = settle(tmp_path / "my-run", engine, State())
+    assert [(one.run, one.step) for one in found.arrived] == [("my-run", 10)]
+
+
+def test_the_newest_folder_comes_first(root: Path, engine: Engine) -> None:
+    for step, age in ((10, 300), (20, 100), (30, 200)):
+        folder = make_checkpoint(root / "run" / f"checkpoint-{step}", float(step))
+        os.utime(folder, (1_700_000_000 - age, 1_700_000_000 - age))
+    found = settle(root, engine, State())
+    assert [one.step for one in found.arrived] == [20, 30, 10]
+
+
+@contextmanager
+def watching(workspace: Workspace, engine: Engine) -> Iterator[list[Scan]]:
+    """A watcher in a thread; gives the scans that it has made."""
+    stop, scans = threading.Event(), list[Scan]()
+    thread = threading.Thread(target=watch, args=(workspace, engine, stop, scans.append))
+    thread.start()
+    try:
+        wait_for(lambda: scans)
+        yield scans
+    finally:
+        stop.set()
+        thread.join()
+
+
+def workspace_of(tmp_path: Path, interval_seconds: float) -> Workspace:
+    settings = Settings(watch=WatchSettings(interval_seconds=interval_seconds))
+    return Workspace(tmp_path, settings)
+
+
+def arrivals(scans: list[Scan]) -> list[int]:
+    return [one.step for found in scans for one in found.arrived]
+
+
+def test_a_rename_into_the_folder_is_noticed_within_two_seconds(
+    tmp_path: Path, engine: Engine
+) -> None:
+    workspace = workspace_of(tmp_path, interval_seconds=3600.0)
+    staged = make_checkpoint(workspace.staging / "run" / "checkpoint-10")
+    with watching(workspace, engine) as scans:
+        (workspace.checkpoints / "run").mkdir()
+        staged.rename(workspace.checkpoints / "run" / "checkpoint-10")
+        assert wait_for(lambda: arrivals(scans)) < 2.0
+        shutil.rmtree(workspace.checkpoints / "run" / "checkpoint-10")
+        wait_for(lambda: any(found.removed for found in scans))
+    assert [type(event) for event in events(engine)] == [CheckpointArrived, CheckpointRemoved]
+
+
+def test_without_hints_the_timer_finds_what_came(
+    tmp_path: Path,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(28, "inotify watch limit reached")
+
+    monkeypatch.setattr(Observer, "start", refuse)
+    workspace = workspace_of(tmp_path, interval_seconds=0.05)
+    with caplog.at_level(logging.WARNING), watching(workspace, engine) as scans:
+        make_checkpoint(workspace.checkpoints / "run" / "checkpoint-10")
+        wait_for(lambda: arrivals(scans))
+    assert "inotify watch limit reached" in caplog.text
+    assert len(events(engine)) == 1
+
+
+def test_once_ends_when_everything_has_settled(tmp_path: Path, engine: Engine) -> None:
+    workspace = workspace_of(tmp_path, interval_seconds=3600.0)
+    make_checkpoint(workspace.checkpoints / "run" / "checkpoint-10", 1.0)
+    broken = make_checkpoint(workspace.checkpoints / "run" / "checkpoint-20", 2.0)
+    (broken / "config.json").write_text("{}")
+    scans: list[Scan] = []
+    watch(workspace, engine, threading.Event(), scans.append, once=True)
+    assert arrivals(scans) == [10]
+    assert {type(event) for event in events(engine)} == {CheckpointArrived, CheckpointRejected}
+
+
+def test_a_watcher_that_is_told_to_stop_ends_between_two_folders(
+    root: Path, engine: Engine
+) -> None:
+    for step in (10, 20, 30):
+        make_checkpoint(root / "run" / f"checkpoint-{step}", float(step))
+    state, stop = State(), threading.Event()
+    look(root, engine, state)
+    stop.set()
+    assert scan(root, engine, state, settle_seconds=0.0, stop=stop).arrived == ()
+    assert events(engine) == []
