@@ -32,6 +32,7 @@ class Measures(NamedTuple):
 
     n: int
     n_failed: int
+    n_graded: int = 0
     loss: float | None = None
     perplexity: float | None = None
     bits_per_byte: float | None = None
@@ -132,6 +133,7 @@ def _with_accuracies(measures: Measures, scored: Sequence[Measured], ungraded: s
     right = sum(one.correct is True for one in graded)
     low, high = wilson(right, n)
     return measures._replace(
+        n_graded=n,
         accuracy=right / n,
         accuracy_low=low,
         accuracy_high=high,

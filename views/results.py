@@ -213,6 +213,7 @@ COLUMNS = (
     Column("grader", "Grader", "text", "What judged the answers, with its version."),
     Column("n", "Scored", "count", "Predictions that gave a measurement."),
     Column("n_failed", "Not scored", "count", "Predictions that are an error instead."),
+    Column("n_graded", "Graded", "count", "Answers that the accuracy is of."),
     Column("loss", "Loss", "nats", "Mean negative log-likelihood of a target token."),
     Column("perplexity", "Perplexity", "number", "exp(loss): among how many tokens it wavers."),
     Column("bits_per_byte", "Bits per byte", "number", "Loss by the byte, for any tokenizer."),

@@ -88,6 +88,7 @@ class Result:
     difficulty: str
     n: int
     n_failed: int
+    n_graded: int
     loss: float | None
     perplexity: float | None
     bits_per_byte: float | None

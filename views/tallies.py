@@ -29,7 +29,8 @@ GRADE: Table = derived(
     PrimaryKeyConstraint("evaluation_id", "suite_id", "example_id", "sample"),
 )
 
-# `n` counts scored predictions and `n_failed` those with an error in place of a measurement.
+# `n` counts scored predictions, `n_failed` those with an error in place of a measurement, and
+# `n_graded` those that the accuracies are of.
 # `reason` says why a number beside it is NULL.
 RESULT: Table = derived(
     "result",
@@ -39,6 +40,7 @@ RESULT: Table = derived(
     Column("grader", TEXT),
     Column("n", INTEGER, nullable=False),
     Column("n_failed", INTEGER, nullable=False),
+    Column("n_graded", INTEGER, nullable=False),
     Column("loss", REAL_NUMBER),
     Column("perplexity", REAL_NUMBER),
     Column("bits_per_byte", REAL_NUMBER),

@@ -38,7 +38,7 @@ def test_the_standard_errors_by_hand() -> None:
 def test_accuracy_is_of_what_was_graded() -> None:
     rows = [scored("a", 1.0, 2), scored("b", 1.0, 2, correct=False), scored("c", 1.0, 2)]
     found = measure([*rows, scored("d", 1.0, 2, correct=None)])
-    assert found.n == 4
+    assert (found.n, found.n_graded) == (4, 3)
     assert found.accuracy == pytest.approx(2 / 3)
     assert found.score == pytest.approx(2 / 3)
     assert found.accuracy_low == pytest.approx(0.2077, abs=1e-4)
@@ -67,6 +67,7 @@ def test_bare_text_has_a_loss_and_no_accuracy() -> None:
     found = measure([scored("a", 1.0, 2, correct=None), scored("b", 1.0, 2, correct=None)])
     assert found.loss == 0.5
     assert (found.accuracy, found.score, found.accuracy_se) == (None, None, None)
+    assert found.n_graded == 0
     assert "No accuracy: the rows are bare text" in str(found.reason)
 
 
