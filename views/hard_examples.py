@@ -1,0 +1,222 @@
+"""Hard examples: what the newest checkpoint of a run gets wrong or is unsure of.
+
+Each example that was asked at the newest evaluated checkpoint has at most one type, the first that
+fits; `wrong` and `right` mean at that checkpoint:
+
+| type              | when                                                                       |
+|-------------------|----------------------------------------------------------------------------|
+| not_scored        | there is an error in place of an answer                                    |
+| forgotten         | wrong, and right at an earlier checkpoint                                  |
+| confidently_wrong | wrong, with a confidence that is not low                                   |
+| never_learned     | wrong at every one of three or more checkpoints                            |
+| incorrect         | wrong, for any other reason                                                |
+| unstable          | right, and changed sides at least twice on the way                         |
+| low_confidence    | right, with a confidence below [hard_examples] low_confidence              |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+from sqlalchemy import Column as SqlColumn
+from sqlalchemy import Connection, PrimaryKeyConstraint, Table
+
+from settings import HardExampleSettings, Settings
+from store.projections import Projection
+from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
+from views.answers import NOTHING_GRADED, Answer, answers_of, nothing_graded
+from views.history import HISTORY, History, histories_of
+from views.scope import CHANGES, SUBJECT, Ended, ended_of, per_run, rewrite, settings_text
+from views.view import Column, View
+
+Type = Literal[
+    "not_scored",
+    "forgotten",
+    "confidently_wrong",
+    "never_learned",
+    "incorrect",
+    "unstable",
+    "low_confidence",
+]
+TYPES: tuple[Type, ...] = get_args(Type)
+
+NEVER = 3  # checkpoints, all wrong, before an example counts as never learned
+UNSTABLE = 2  # flips
+
+HARD_EXAMPLE: Table = derived(
+    "hard_example",
+    SqlColumn("run", TEXT, nullable=False),
+    SqlColumn("rank", INTEGER, nullable=False),
+    SqlColumn("evaluation_id", TEXT, nullable=False),
+    SqlColumn("suite_id", TEXT),
+    SqlColumn("example_id", TEXT),
+    SqlColumn("sample", INTEGER),
+    SqlColumn("role", TEXT),
+    SqlColumn("difficulty", TEXT),
+    SqlColumn("skill", TEXT),
+    SqlColumn("type", TEXT),
+    SqlColumn("correct", INTEGER),
+    SqlColumn("confidence", REAL_NUMBER),
+    SqlColumn("loss", REAL_NUMBER),
+    SqlColumn("error_class", TEXT),
+    SqlColumn("times_right", INTEGER),
+    SqlColumn("times_seen", INTEGER),
+    SqlColumn("first_right_step", INTEGER),
+    SqlColumn("last_right_step", INTEGER),
+    SqlColumn("reason", TEXT),
+    PrimaryKeyConstraint("run", "rank"),
+)
+
+
+@dataclass(frozen=True)
+class HardExample:
+    """A row of `hard_example`: an example, or an evaluation that gave none and the reason."""
+
+    rank: int
+    evaluation_id: str
+    suite_id: str | None = None
+    example_id: str | None = None
+    sample: int | None = None
+    role: str | None = None
+    difficulty: str | None = None
+    skill: str | None = None
+    type: Type | None = None
+    correct: bool | None = None
+    confidence: float | None = None
+    loss: float | None = None
+    error_class: str | None = None
+    times_right: int | None = None
+    times_seen: int | None = None
+    first_right_step: int | None = None
+    last_right_step: int | None = None
+    reason: str | None = None
+
+
+def type_of(answer: Answer, history: History, settings: HardExampleSettings) -> Type | None:
+    """Why an example is hard, by its newest answer and the history up to it; None if it is not."""
+    low = answer.confidence is not None and answer.confidence < settings.low_confidence
+    if answer.error is not None:
+        return "not_scored"
+    if answer.correct is None:
+        return None
+    if answer.correct:
+        if history.flips >= UNSTABLE:
+            return "unstable"
+        return "low_confidence" if low else None
+    if history.times_right:
+        return "forgotten"
+    if answer.confidence is not None and not low:
+        return "confidently_wrong"
+    return "never_learned" if history.times_seen >= NEVER else "incorrect"
+
+
+def hard_ones(
+    evaluation_id: str,
+    answers: Sequence[Answer],
+    histories: Mapping[str, History],
+    settings: HardExampleSettings,
+) -> list[HardExample]:
+    """The hard ones of an evaluation's answers by type, and then by example id."""
+    found = []
+    for answer in answers:
+        history = histories.get(answer.example_id, History())
+        kind = type_of(answer, history, settings)
+        if kind is not None:
+            found.append((TYPES.index(kind), answer, history))
+    found.sort(key=lambda one: (one[0], one[1].example_id))
+    return [
+        HardExample(
+            rank=rank,
+            evaluation_id=evaluation_id,
+            suite_id=answer.suite_id,
+            example_id=answer.example_id,
+            sample=answer.sample,
+            role=answer.role,
+            difficulty=answer.difficulty,
+            skill=answer.skill,
+            type=TYPES[kind],
+            correct=answer.correct,
+            confidence=answer.confidence,
+            loss=answer.loss,
+            error_class=answer.error_class,
+            times_right=history.times_right,
+            times_seen=history.times_seen,
+            first_right_step=history.first_right_step,
+            last_right_step=history.last_right_step,
+            reason=answer.error,
+        )
+        for rank, (kind, answer, history) in enumerate(found, start=1)
+    ]
+
+
+def derive(settings: HardExampleSettings, connection: Connection, run: str) -> None:
+    """Writes the hard examples of one run anew.
+
+    Checkpoints that failed after the newest evaluated one follow with their reason, so that its
+    examples are not taken for theirs.
+    """
+    rows: list[HardExample] = []
+    failed: list[Ended] = []
+    for one in reversed(ended_of(connection, run)):
+        if one.completed:
+            answers = answers_of(connection, one.evaluation_id)
+            histories = histories_of(connection, run)
+            rows = hard_ones(one.evaluation_id, answers, histories, settings)
+            if nothing_graded(answers):
+                rows = [HardExample(1, one.evaluation_id, reason=NOTHING_GRADED)]
+            break
+        failed.append(one)
+    for one in reversed(failed):
+        rows.append(HardExample(len(rows) + 1, one.evaluation_id, reason=one.reason))
+    rewrite(connection, HARD_EXAMPLE, {"run": run}, rows)
+
+
+COLUMNS = (
+    *SUBJECT,
+    Column("rank", "Rank", "number", "Its place in the run's list, which goes by type."),
+    Column("example_id", "Example", "id", "Digest of what the model sees and what it should say."),
+    Column("suite", "Suite", "text", "The suite's name in milepost.toml."),
+    Column("role", "Role", "text", "validation measures; mining is the pool for new data."),
+    Column("difficulty", "Difficulty", "text", "The example's own, or else the suite's."),
+    Column("skill", "Skill", "text", "The skill that the suite's row names."),
+    Column("type", "Type", "text", "Why it is hard; the types are in docs/sql.md."),
+    Column("prompt", "Prompt", "text", "The last thing that the user says."),
+    Column("target", "Target", "text", "The answer that it should give."),
+    Column("generated_text", "Answer", "text", "What it wrote, or the option that it chose."),
+    Column("correct", "Right", "flag", "What the grader says; NULL if it was not scored."),
+    Column("confidence", "Confidence", "share", "The probability of the answer."),
+    Column("loss", "Loss", "nats", "Mean negative log-likelihood of a token of the target."),
+    Column("error_class", "Error", "text", "What kind of mistake it is."),
+    Column("times_right", "Times right", "count", "Checkpoints of the run that had it right."),
+    Column("times_seen", "Times seen", "count", "Checkpoints of the run at which it was graded."),
+    Column("first_right_step", "First right", "step", "The first step at which it was right."),
+    Column("last_right_step", "Last right", "step", "The last step at which it was right."),
+    Column("reason", "Reason", "text", "Why the example, or the whole checkpoint, has no answer."),
+)
+
+
+def view(settings: Settings) -> View:
+    """The hard examples of every run, at its newest evaluated checkpoint."""
+    return View(
+        name="hard-examples",
+        title="Hard examples",
+        question="What does the newest checkpoint still get wrong, and did it ever get it right?",
+        sql_view="hard_examples",
+        columns=COLUMNS,
+        order="run, rank",
+        projections=(
+            HISTORY,
+            Projection(
+                name="hard_examples",
+                version=1,
+                tables=(HARD_EXAMPLE,),
+                listens=CHANGES,
+                derive=per_run(partial(derive, settings.hard_examples)),
+                reads=("lifecycle", "results", "history"),
+                settings=settings_text(settings.hard_examples),
+            ),
+        ),
+    )
