@@ -1,0 +1,47 @@
+"""Alerts, and the SQL view `alerts`."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from store.replaceable import create_view, drop_view
+
+revision = "0011"
+down_revision = "0010"
+
+ALERTS = """
+SELECT
+    run,
+    checkpoint_id,
+    step,
+    kind,
+    severity,
+    title,
+    detail,
+    raised_at,
+    subject
+FROM alert
+"""
+
+
+def upgrade() -> None:
+    op.create_table(
+        "alert",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("run", sa.Text()),
+        sa.Column("checkpoint_id", sa.Text()),
+        sa.Column("step", sa.Integer()),
+        sa.Column("severity", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("raised_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "subject"),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_alert_run"), "alert", ["run"])
+    create_view(op.get_bind(), "alerts", ALERTS)
+
+
+def downgrade() -> None:
+    drop_view(op.get_bind(), "alerts")
+    op.drop_table("alert")
