@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid5
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from store import log
 from store.events import (
@@ -56,7 +56,9 @@ def pending(
     evaluator_version: str,
     numbers: Mapping[str, Any],
 ) -> list[Task]:
-    """What can be claimed now, newest arrival first. Reads `lifecycle`, which must be up to date.
+    """What can be claimed now: of the run with the newest arrival first, by falling step.
+
+    Reads `lifecycle`, which must be up to date.
 
     Left out: what is completed, abandoned, failed for good, or in the hands of a living worker.
     """
@@ -68,7 +70,12 @@ def pending(
     query = (
         select(CHECKPOINT)
         .where(CHECKPOINT.c.removed_at.is_(None))
-        .order_by(CHECKPOINT.c.arrived_at.desc(), CHECKPOINT.c.step.desc())
+        .order_by(
+            func.max(CHECKPOINT.c.arrived_at).over(partition_by=CHECKPOINT.c.run).desc(),
+            CHECKPOINT.c.run,
+            CHECKPOINT.c.step.desc(),
+            CHECKPOINT.c.arrived_at.desc(),
+        )
     )
     tasks = []
     for row in connection.execute(query).all():

@@ -37,7 +37,9 @@ from store.projections import bring_up_to_date
 from store.schema import EXAMPLE, PREDICTION, TOKEN_TRACE
 from tests.evaluators.conftest import Checkpoint
 
-ROWS = [{"prompt": f"{n} plus {n}?", "answer": str(2 * n)} for n in range(12)]
+ROWS: list[dict[str, object]] = [
+    {"prompt": f"{n} plus {n}?", "answer": str(2 * n)} for n in range(12)
+]
 SETTINGS = EvaluationSettings(threads=1, batch_tokens=120, max_new_tokens=4)
 
 
@@ -113,7 +115,7 @@ class Bench:
 
 @pytest.fixture
 def bench(engine: Engine, tmp_path: Path) -> Bench:
-    return Bench(engine, workspace(tmp_path, {"sums": [*ROWS]}))
+    return Bench(engine, workspace(tmp_path, {"sums": ROWS}))
 
 
 def test_a_checkpoint_is_evaluated_once_with_every_example(
@@ -180,7 +182,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(
 def test_an_example_in_two_suites_is_scored_once(
     engine: Engine, tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
-    bench = Bench(engine, workspace(tmp_path, {"few": [*ROWS[:3]], "all": [*ROWS]}))
+    bench = Bench(engine, workspace(tmp_path, {"few": ROWS[:3], "all": ROWS}))
     arrive(engine, checkpoint("llama"), 100)
     bench.run()
     assert bench.count() == 12
@@ -191,7 +193,7 @@ def test_a_suite_without_a_usable_row_fails_by_name_before_any_model_is_loaded(
     engine: Engine, tmp_path: Path
 ) -> None:
     rows: list[dict[str, object]] = [{"conversation": "hello"}, {"conversation": "you"}]
-    bench = Bench(engine, workspace(tmp_path, {"sums": [*ROWS], "chats": rows}))
+    bench = Bench(engine, workspace(tmp_path, {"sums": ROWS, "chats": rows}))
     checkpoint_id = arrive(engine, tmp_path, 100)
     assert bench.run() == 1
     (failed,) = bench.events(EvaluationFailed)
@@ -334,10 +336,10 @@ def test_a_worker_that_was_overtaken_lets_go(bench: Bench, checkpoint: Checkpoin
 def test_a_suite_is_registered_once_and_again_only_when_it_changes(
     engine: Engine, tmp_path: Path
 ) -> None:
-    place = workspace(tmp_path, {"sums": [*ROWS]})
+    place = workspace(tmp_path, {"sums": ROWS})
     register_suites(engine, place)
     register_suites(engine, place)
-    register_suites(engine, workspace(tmp_path, {"sums": [*ROWS]}, extra="grader = 'numeric'"))
+    register_suites(engine, workspace(tmp_path, {"sums": ROWS}, extra="grader = 'numeric'"))
     register_suites(engine, place)
     bench = Bench(engine, place)
     found = [one for one in bench.events() if isinstance(one, SuiteRegistered)]

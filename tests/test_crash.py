@@ -1,0 +1,88 @@
+"""An evaluator that is killed in the middle leaves nothing half, and nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from commands.supervisor import milepost
+from data.workspace import make
+from store import log
+from store.engine import connect
+from store.events import EvaluationCompleted, EvaluationStarted, PredictionsRecorded
+from store.schema import PREDICTION
+from tests.commands.test_supervisor import wait_for
+from tests.evaluators.checkpoints import make_model, save
+
+ROWS = 300
+
+
+def rows_and_batches(engine: Engine) -> tuple[int, int]:
+    with engine.connect() as connection:
+        rows = connection.execute(select(func.count()).select_from(PREDICTION)).scalar_one()
+        batches = list(log.read(connection, types=[PredictionsRecorded]))
+    return rows, len(batches)
+
+
+def recorded_by_events(engine: Engine) -> int:
+    with engine.connect() as connection:
+        events = [one.event for one in log.read(connection, types=[PredictionsRecorded])]
+    return sum(one.scored + one.failed for one in events if isinstance(one, PredictionsRecorded))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    suite = tmp_path / "sums.jsonl"
+    lines = [{"prompt": f"{n} plus {n}?", "answer": str(2 * n)} for n in range(ROWS)]
+    suite.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    text = (
+        "[evaluation]\nthreads = 1\nbatch_tokens = 64\nmax_new_tokens = 16\n"
+        f"[[suite]]\nname = 'sums'\npath = {json.dumps(str(suite))}\n"
+    )
+    make(root, text=text)
+    save(root / "checkpoints" / "run" / "checkpoint-1", make_model("llama"))
+    subprocess.run(milepost("watch", "--once", workspace=root), check=True, capture_output=True)
+    return root
+
+
+def test_after_sigkill_every_example_is_recorded_exactly_once(workspace: Path) -> None:
+    engine = connect(f"sqlite:///{workspace / 'milepost.db'}")
+    killed = 0
+    for least in (20, 60, 100):
+        process = subprocess.Popen(
+            milepost("evaluate", "--once", workspace=workspace),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+        def far_enough(least: int = least, process: subprocess.Popen[bytes] = process) -> bool:
+            return rows_and_batches(engine)[0] >= least or process.poll() is not None
+
+        wait_for(far_enough)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        rows, batches = rows_and_batches(engine)
+        assert least <= rows < ROWS, f"{rows} rows when it was killed"
+        assert rows == recorded_by_events(engine)
+        assert batches > 1
+        killed += 1
+    subprocess.run(milepost("evaluate", "--once", workspace=workspace), check=True)
+    with engine.connect() as connection:
+        starts = [one.event for one in log.read(connection, types=[EvaluationStarted])]
+        (completed,) = [one.event for one in log.read(connection, types=[EvaluationCompleted])]
+        examples = connection.execute(
+            select(func.count(), func.count(PREDICTION.c.example_id.distinct()))
+        ).one()
+    engine.dispose()
+    assert killed == 3
+    assert [one.attempt for one in starts if isinstance(one, EvaluationStarted)] == [1, 2, 3, 4]
+    assert isinstance(completed, EvaluationCompleted)
+    assert (completed.scored, completed.failed) == (ROWS, 0)
+    assert tuple(examples) == (ROWS, ROWS)
