@@ -8,12 +8,37 @@ from errors import UsageError
 from settings import Settings
 from store.lifecycle import LIFECYCLE
 from store.projections import Projection
+from views import (
+    alerts,
+    calibration,
+    checkpoints,
+    corrections,
+    curriculum,
+    hard_examples,
+    ranking,
+    regression,
+    results,
+    test_results,
+)
 from views.view import View
+
+MODULES = (
+    checkpoints,
+    results,
+    regression,
+    ranking,
+    calibration,
+    curriculum,
+    hard_examples,
+    corrections,
+    test_results,
+    alerts,
+)
 
 
 def views(settings: Settings) -> list[View]:
     """Every view, by these settings; a view comes after those that it reads from."""
-    return []
+    return [module.view(settings) for module in MODULES]
 
 
 def projections(settings: Settings) -> list[Projection]:
