@@ -19,6 +19,7 @@ from commands.output import Format, emit
 from errors import MilepostError, ProjectionStopped, UsageError
 from settings import find_workspace
 from store import log, projections
+from store.engine import reading
 from views import registry
 
 app = typer.Typer(
@@ -200,7 +201,7 @@ def show(
     """
     place = find_workspace(workspace)
     if view == "events":
-        with opened(place, read_only=True) as engine, engine.connect() as connection:
+        with opened(place, read_only=True) as engine, reading(engine) as connection:
             rows = [_event_row(one) for one in log.read(connection)]
         # A payload does not fit a line for people; JSON and CSV have it.
         columns = EVENT_COLUMNS[:-1] if form is Format.table else EVENT_COLUMNS
@@ -215,7 +216,7 @@ def show(
                     f"view {view} stands still: {state.error}. When it is mended, "
                     f"`milepost replay {state.name}` derives it again."
                 )
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             rows = chosen.rows(connection, run=run)
     emit(
         rows,
@@ -238,7 +239,7 @@ def sql(
     place = find_workspace(workspace)
     with opened(place) as engine:
         projections.bring_up_to_date(engine, registry.projections(place.settings))
-    with opened(place, read_only=True) as engine, engine.connect() as connection:
+    with opened(place, read_only=True) as engine, reading(engine) as connection:
         try:
             found = connection.exec_driver_sql(query)
             columns = list(found.keys())
@@ -267,7 +268,7 @@ def replay(
         stopped = projections.replay(
             engine, known, names or [], progress=lambda name: print(f"deriving {name}")
         )
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             position = log.head(connection)
     for state in stopped:
         raise ProjectionStopped(f"view {state.name} stands still: {state.error}")

@@ -11,6 +11,7 @@ from commands.bootstrap import opened
 from commands.output import Format, as_json, emit
 from commands.progress import size
 from settings import Workspace
+from store.engine import reading
 from store.health import Health, health
 from store.projections import bring_up_to_date
 from views import registry
@@ -21,7 +22,7 @@ def report(workspace: Workspace, form: Format) -> int:
     projections = registry.projections(workspace.settings)
     with opened(workspace) as engine:
         bring_up_to_date(engine, projections)
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             state = health(connection, projections)
     match form:
         case Format.json:
@@ -37,7 +38,9 @@ def report(workspace: Workspace, form: Format) -> int:
 def as_dict(state: Health) -> dict[str, Any]:
     """The state as plain values; `troubles` is empty when all is well."""
     values = {
-        name: [one._asdict() for one in value] if isinstance(value, list) else value
+        name: [one._asdict() if hasattr(one, "_asdict") else one for one in value]
+        if isinstance(value, list)
+        else value
         for name, value in state._asdict().items()
     }
     values["processes"] = [{**beat._asdict(), "alive": beat.alive} for beat in state.processes]
@@ -65,8 +68,8 @@ def _print(state: Health) -> None:
     for beat in state.processes:
         word = "running" if beat.alive else "dead"
         console.print(f"{beat.process:<24} {word}, process {beat.pid}: {beat.doing}", markup=False)
-    for one in state.behind:
-        console.print(f"view {one.name} is {state.position - one.position} events behind")
+    for name in state.behind:
+        console.print(f"view {name} is behind the log")
     for trouble in state.troubles:
         console.print(f"! {trouble}", style="red", markup=False)
     if not state.troubles:

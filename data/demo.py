@@ -23,6 +23,7 @@ from data.claims import claims, line, measured, summary
 from data.workspace import make
 from errors import MilepostError
 from settings import Settings, Workspace
+from store.engine import reading
 from views import registry
 
 HERE = Path(__file__).resolve().parent
@@ -98,7 +99,7 @@ def run_demo(root: Path, *, seed: int | None = None) -> bool:
         _follow(engine, workspace, run, folder, trainer, running, console)
         if stop.is_set():
             raise MilepostError("the demo was stopped before its end")
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             found = measured(connection, workspace.settings, run)
     console.print(summary(found))
     made = claims(found)
@@ -169,7 +170,7 @@ def _follow(
     while not running.stop.wait(POLL_SECONDS):
         running.check()
         derive()
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             failed = _failures(connection, workspace.settings, run)
             judged = measured(connection, workspace.settings, run)
         if failed:

@@ -24,6 +24,7 @@ from evaluators.claims import Task, host, pending, recorded_examples
 from evaluators.suites import Suite
 from settings import EvaluationSettings
 from store import log
+from store.engine import reading
 from store.events import (
     EvaluationAbandoned,
     EvaluationCompleted,
@@ -72,7 +73,7 @@ class Worker:
 
     def _next(self) -> Task | None:
         bring_up_to_date(self.engine, [LIFECYCLE])
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             tasks = pending(
                 connection, self._suite_ids, passes.EVALUATOR_VERSION, passes.numbers(self.settings)
             )
@@ -97,7 +98,7 @@ class Worker:
         loaded = passes.load(task.path, self.settings)
         load_seconds = time.monotonic() - began
         examples = distinct(self.suites)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             done = recorded_examples(connection, task.evaluation_id)
         plan = loaded.plan([one for one in examples if one.example_id not in done])
         version = self._claim(task, loaded, plan, len(examples))
@@ -113,7 +114,7 @@ class Worker:
             if self.stop.is_set():
                 return
         self._refuse_unscored_suites(task)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             failed = len(errors_of(connection, task.evaluation_id))
         completed = EvaluationCompleted(
             evaluation_id=task.evaluation_id,
@@ -198,7 +199,7 @@ class Worker:
 
     def _refuse_unscored_suites(self, task: Task) -> None:
         """Raises NothingScored for a suite of which every example is an error row."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             errors = errors_of(connection, task.evaluation_id)
         for suite in self.suites:
             reasons = [errors.get(one.example_id) for one in suite.examples]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from ingest.fingerprint import Snapshot
 from store import log
+from store.engine import reading
 from store.events import CheckpointArrived, CheckpointRemoved, SyncCompleted
 
 
@@ -36,7 +37,7 @@ class Ledger:
     def refresh(self, engine: Engine) -> None:
         """Reads the events that are new since the last time."""
         types = (CheckpointArrived, CheckpointRemoved)
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             for recorded in log.read(connection, after=self._position, types=types):
                 self._position = recorded.position
                 match recorded.event:

@@ -28,6 +28,7 @@ from ingest.ledger import taken
 from ingest.rsync import PARTIAL, POLL_SECONDS, VANISHED, Ended, Entry, Rsync
 from settings import FILE_NAME, SyncSettings, Workspace
 from store import log
+from store.engine import reading
 from store.events import SyncCompleted, SyncFailed
 
 # A checkpoint that has not changed for this long is taken without the trainer_state.json that
@@ -222,7 +223,7 @@ class _Puller:
         return Round(tuple(pulled), tuple(waiting), tuple(failed), time.monotonic() - began)
 
     def _not_taken(self, candidates: list[Candidate]) -> list[Candidate]:
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             known = taken(connection)
         return [
             one

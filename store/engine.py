@@ -7,6 +7,8 @@ and every transaction of a writer begins IMMEDIATE, so that it never fails halfw
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "alembic" / "versions"
 # Counts the migrations. A file with a larger number is a newer Milepost's.
 SCHEMA_NUMBER = len(list(MIGRATIONS.glob("[0-9]*.py")))
 BUSY_TIMEOUT_MS = 30_000
+READING = "milepost_reading"
 
 
 def connect(url: str, *, read_only: bool = False) -> Engine:
@@ -67,9 +70,17 @@ def bare_engine(url: str, *, read_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        only_reads = read_only or connection.get_execution_options().get(READING)
+        connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for reads alone: one consistent snapshot, and no writer waits for it."""
+    with engine.connect().execution_options(**{READING: True}) as connection:
+        yield connection
 
 
 def sqlite_file(url: str) -> Path | None:

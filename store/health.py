@@ -11,7 +11,7 @@ from store import log
 from store.events import SyncCompleted, SyncFailed
 from store.lifecycle import CHECKPOINT, EVALUATION, REJECTED, SUITE
 from store.liveness import Heartbeat, heartbeats
-from store.projections import Projection, State, stamps, states
+from store.projections import Projection, State, due, stamps, states
 
 
 class Failure(NamedTuple):
@@ -62,7 +62,7 @@ class Health(NamedTuple):
     rejections: list[Rejection]
     refused: list[Refused]
     stopped: list[State]
-    behind: list[State]
+    behind: list[str]
 
     @property
     def troubles(self) -> list[str]:
@@ -95,12 +95,9 @@ def health(connection: Connection, projections: Sequence[Projection]) -> Health:
     wanted = stamps(projections)
     stopped = [one for one in known.values() if one.error is not None and one.name in wanted]
     behind = [
-        State(one.name, one.version, wanted[one.name], known[one.name].position, None)
-        if one.name in known
-        else State(one.name, one.version, wanted[one.name], 0, None)
+        one.name
         for one in projections
-        if one.name not in known
-        or (known[one.name].position < position and known[one.name].error is None)
+        if due(connection, one, known.get(one.name), wanted[one.name])
     ]
     evaluated = _count(connection, "completed")
     newest = connection.execute(

@@ -147,6 +147,17 @@ def head(connection: Connection) -> int:
     return connection.execute(select(func.max(EVENT.c.position))).scalar() or 0
 
 
+def newest(connection: Connection, types: Collection[type[Event]]) -> int:
+    """The position of the newest event of any of some types; 0 when there is none."""
+    found = (
+        connection.execute(
+            select(func.max(EVENT.c.position)).where(EVENT.c.type == one.__name__)
+        ).scalar()
+        for one in types
+    )
+    return max((position or 0 for position in found), default=0)
+
+
 def version_of(connection: Connection, stream: str) -> int:
     """The version of a stream's newest event; 0 for a stream that has none."""
     query = select(func.max(EVENT.c.version)).where(EVENT.c.stream == stream)

@@ -1,4 +1,4 @@
-"""Derived tables: one runner brings every projection from its position to the log's head.
+"""Derived tables: one runner brings every projection up to the newest event that it listens to.
 
 A projection's rows and its position change in one transaction, so a crash leaves either both or
 neither. A projection that fails keeps its old rows and its error; those that read from it wait,
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
 from store import log
+from store.engine import reading
 from store.events import Event
 from store.log import Recorded
 from store.schema import PROJECTION
@@ -42,7 +43,7 @@ class Projection:
 
 
 class State(NamedTuple):
-    """How far a projection has come; `error` is why it stands still, or None."""
+    """The last event that a projection has derived; `error` is why it stands still, or None."""
 
     name: str
     version: int
@@ -69,35 +70,42 @@ def states(connection: Connection) -> dict[str, State]:
     return {row.name: State(*row) for row in rows}
 
 
+def due(connection: Connection, projection: Projection, state: State | None, stamp: str) -> bool:
+    """Whether a projection has to be derived: it is new, changed, or listens to a newer event."""
+    if state is None or state.stamp != stamp:
+        return True
+    return state.error is None and log.newest(connection, projection.listens) > state.position
+
+
 def bring_up_to_date(engine: Engine, projections: Sequence[Projection]) -> list[State]:
     """Derives what the log has gained. Returns the projections that stand still, with why.
 
-    Cheap when there is nothing to do: one read, no write.
+    Cheap when there is nothing to do: a few reads, no write.
     """
     wanted = stamps(projections)
-    stopped: dict[str, State] = {}
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         end = log.head(connection)
         known = states(connection)
-        connection.rollback()
+        waiting = {
+            one.name
+            for one in projections
+            if due(connection, one, known.get(one.name), wanted[one.name])
+        }
+    stopped: dict[str, State] = {}
     for one in projections:
         state = known.get(one.name)
-        if state is not None and state.stamp == wanted[one.name]:
-            if state.error is not None:
-                stopped[one.name] = state
-                continue
-            if state.position >= end:
-                continue
-        waiting = [name for name in one.reads if name in stopped]
-        if waiting:
+        held_by = [name for name in one.reads if name in stopped]
+        if held_by:
             position = state.position if state else 0
             stopped[one.name] = State(
-                one.name, one.version, wanted[one.name], position, f"waits for {waiting[0]}"
+                one.name, one.version, wanted[one.name], position, f"waits for {held_by[0]}"
             )
-            continue
-        failure = _advance(engine, one, wanted[one.name], end)
-        if failure is not None:
-            stopped[one.name] = failure
+        elif one.name in waiting:
+            failure = _advance(engine, one, wanted[one.name], end)
+            if failure is not None:
+                stopped[one.name] = failure
+        elif state is not None and state.error is not None:
+            stopped[one.name] = state
     return list(stopped.values())
 
 
@@ -143,15 +151,14 @@ def _advance(engine: Engine, projection: Projection, stamp: str, end: int) -> St
                 _reset(connection, projection)
             elif state.error is not None:
                 return state
-            elif state.position >= end:
-                return None
             else:
                 position = state.position
             listens = projection.listens
             events = list(log.read(connection, after=position, until=end, types=listens))
             if events:
                 projection.derive(connection, events)
-            _save(connection, State(projection.name, projection.version, stamp, end, None))
+                position = events[-1].position
+            _save(connection, State(projection.name, projection.version, stamp, position, None))
     except Exception as error:  # noqa: BLE001 - whatever a view raises stops that view alone
         reason = f"{type(error).__name__}: {error}"
         failed = State(projection.name, projection.version, stamp, position, reason)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from errors import ConcurrencyError, EventConflict, UnknownEvent
 from store import log
-from store.engine import connect
+from store.engine import connect, reading
 from store.events import CheckpointRemoved, PredictionsRecorded
 from store.log import Rows
 from store.records import Prediction, TokenTrace
@@ -258,3 +258,12 @@ def test_a_prediction_is_measured_or_an_error_and_finite(
 def test_a_non_finite_number_is_refused_before_the_database(value: float) -> None:
     with pytest.raises(ValueError, match="target_logprob of example x is"):
         Prediction("e", "x", target_logprob=value)
+
+
+def test_a_read_makes_no_writer_wait(engine: Engine) -> None:
+    with reading(engine) as snapshot:
+        assert log.head(snapshot) == 0
+        assert log.append(engine, batch()).position == 1
+        assert log.head(snapshot) == 0
+    with reading(engine) as snapshot:
+        assert log.head(snapshot) == 1

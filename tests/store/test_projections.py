@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, Engine, func, insert, select
 
-from store import log
+from store import log, projections
 from store.events import CheckpointRejected, CheckpointRemoved, PredictionsRecorded
 from store.lifecycle import CHECKPOINT, EVALUATION, LIFECYCLE, REJECTED
 from store.log import Recorded
-from store.projections import Projection, bring_up_to_date, replay, stamps, states
+from store.projections import Projection, State, bring_up_to_date, due, replay, stamps, states
 from store.schema import HEARTBEAT
 from tests import logs
 from tests.logs import Seen
@@ -64,11 +64,15 @@ def test_each_event_of_the_listened_types_is_derived_once(engine: Engine) -> Non
     assert noted(engine) == [1, 3]
 
 
-def test_the_position_is_the_head_even_where_nothing_was_listened_to(engine: Engine) -> None:
+def test_the_position_is_that_of_the_last_event_listened_to(engine: Engine) -> None:
+    remove(engine, 1)
     log.append(engine, PredictionsRecorded(evaluation_id="e", batch="1", scored=0, failed=0))
     bring_up_to_date(engine, [REMOVALS])
     with engine.connect() as connection:
         assert states(connection)["removals"].position == 1
+        assert not due(
+            connection, REMOVALS, states(connection)["removals"], stamps([REMOVALS])["removals"]
+        )
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"settings": "limit = 2"}])
@@ -178,28 +182,20 @@ def test_a_rejected_folder_that_arrives_after_all_is_rejected_no_more(engine: En
         assert connection.execute(select(CHECKPOINT.c.path)).scalar_one() == path
 
 
-def test_a_slower_process_never_moves_a_projection_back(engine: Engine) -> None:
+def test_a_slower_process_never_moves_a_projection_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remove(engine, 1)
-    projections = [REMOVALS]
 
-    class Slow(Sequence[Projection]):
-        """Hands out its projection only after another process has brought it further."""
+    def overtaken(*arguments: object) -> State | None:
+        """Between the look and the transaction, another process brings it further."""
+        monkeypatch.undo()
+        remove(engine, 2)
+        bring_up_to_date(engine, [REMOVALS])
+        return projections._advance(*arguments)  # type: ignore[arg-type]
 
-        def __len__(self) -> int:
-            return 1
-
-        def __getitem__(self, index: object) -> Projection:  # type: ignore[override]
-            if index != 0:
-                raise IndexError(index)
-            self.asked += 1
-            if self.asked == 2:
-                remove(engine, 2)
-                bring_up_to_date(engine, projections)
-            return REMOVALS
-
-        asked = 0
-
-    bring_up_to_date(engine, Slow())
+    monkeypatch.setattr(projections, "_advance", overtaken)
+    bring_up_to_date(engine, [REMOVALS])
     assert noted(engine) == [1, 2]
     with engine.connect() as connection:
         assert states(connection)["removals"].position == 2
