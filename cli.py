@@ -208,19 +208,20 @@ def show(
         emit(rows, columns, form, empty="The log is empty.")
         return
     chosen = registry.find(view, registry.views(place.settings))
-    names = {one.name for one in chosen.projections}
+    derived = {one.name for one in chosen.projections}
     with opened(place) as engine:
         for state in projections.bring_up_to_date(engine, registry.projections(place.settings)):
-            if state.name in names:
+            if state.name in derived:
                 raise ProjectionStopped(
                     f"view {view} stands still: {state.error}. When it is mended, "
                     f"`milepost replay {state.name}` derives it again."
                 )
         with reading(engine) as connection:
             rows = chosen.rows(connection, run=run)
+    names = [column.name for column in chosen.columns]
     emit(
         rows,
-        [column.name for column in chosen.columns],
+        list(chosen.brief or names) if form is Format.table else names,
         form,
         empty=f"Nothing to show for {view} yet. `milepost status` says what is going on.",
     )

@@ -16,6 +16,8 @@ from rich.text import Text
 
 Row = Mapping[str, Any]
 
+PIPE_WIDTH = 240
+
 VERDICT_STYLES = {
     "REGRESSED": "bold red",
     "FAILED": "bold red",
@@ -48,9 +50,15 @@ def emit(rows: Sequence[Row], columns: Sequence[str], form: Format, *, empty: st
         case Format.csv:
             print(as_csv(rows, columns), end="")
         case Format.table if rows:
-            Console().print(as_table(rows, columns))
+            _console().print(as_table(rows, columns))
         case Format.table:
-            Console().print(empty, highlight=False)
+            _console().print(empty, highlight=False)
+
+
+def _console() -> Console:
+    """As wide as the terminal; wide enough for any row where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
 def as_json(value: Any) -> str:
@@ -74,7 +82,9 @@ def as_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in shown:
         numeric = any(isinstance(row[column], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+        )
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in shown))
     return table

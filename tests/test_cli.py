@@ -169,7 +169,7 @@ def test_sql_reads(milepost: Milepost, writer: Engine) -> None:
     ("query", "word"),
     [
         ("DELETE FROM heartbeat", "readonly"),
-        ("SELECT nothing FROM results", "no such column"),
+        ("SELECT absent FROM results", "no such column"),
         ("SELECT 1; SELECT 2", "one statement"),
     ],
 )

@@ -36,7 +36,8 @@ class Column(NamedTuple):
 class View:
     """One question about the runs, answered from the log.
 
-    `name` is what `milepost show` takes; `sql_view` the name in SQL; `order` its ORDER BY.
+    `name` is what `milepost show` takes; `sql_view` the name in SQL; `order` its ORDER BY; `brief`
+    the columns that fit a terminal, all of them when empty.
     """
 
     name: str
@@ -45,6 +46,7 @@ class View:
     sql_view: str
     columns: tuple[Column, ...]
     order: str
+    brief: tuple[str, ...] = ()
     projections: tuple[Projection, ...] = ()
 
     def rows(self, connection: Connection, *, run: str | None = None) -> list[dict[str, Any]]:
