@@ -129,6 +129,11 @@ def test_a_folder_of_another_kind_is_not_a_checkpoint(tmp_path: Path) -> None:
     assert isinstance(judge(tmp_path / "runs"), NotACheckpoint)
 
 
+def test_an_older_trainers_temporary_folder_is_not_a_checkpoint(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "tmp-checkpoint-10")
+    assert isinstance(judge(folder), NotACheckpoint)
+
+
 def shorten(name: str, by: int = 1) -> Callable[[Path], None]:
     def cut(folder: Path) -> None:
         (folder / name).write_bytes((folder / name).read_bytes()[:-by])

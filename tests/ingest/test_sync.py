@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import save_file
 from sqlalchemy import Engine
 
 from errors import SettingsError, SyncFault
@@ -29,7 +29,8 @@ from ingest.sync import (
 from settings import Settings, SyncSettings, Workspace
 from store import log
 from store.events import Event, SyncCompleted, SyncFailed
-from tests.ingest.folders import make_checkpoint, wait_for, write_trainer_state
+from tests import logs
+from tests.ingest.folders import make_checkpoint, tensors, wait_for, write_trainer_state
 
 # What ssh does, without the network: leaves out its options and the host, and runs the rest.
 REMOTE_SHELL = """#!/bin/sh
@@ -149,10 +150,10 @@ def test_a_whole_checkpoint_is_taken_without_what_evaluating_does_not_need(ends:
     assert (found.waiting, found.failed) == ((), ())
 
 
-def test_the_newest_is_taken_first_over_all_runs(ends: Ends) -> None:
+def test_the_newest_is_taken_first_over_all_runs(local: Ends) -> None:
     for run, step, age in (("a", 10, 300), ("a", 100, 200), ("a", 20, 50), ("b", 5, 100)):
-        os.utime(ends.save(step, run), (1_700_000_000 - age, 1_700_000_000 - age))
-    assert names(ends.pull()) == [
+        os.utime(local.save(step, run), (1_700_000_000 - age, 1_700_000_000 - age))
+    assert names(local.pull()) == [
         "a/checkpoint-20",
         "b/checkpoint-5",
         "a/checkpoint-100",
@@ -194,19 +195,19 @@ def test_a_colon_before_any_slash_makes_a_source_remote(source: str, remote: boo
     assert is_remote(source) == remote
 
 
-def test_an_incomplete_checkpoint_waits_in_staging_and_is_taken_when_complete(ends: Ends) -> None:
-    source = ends.save(20)
+def test_an_incomplete_checkpoint_waits_in_staging_and_is_taken_when_complete(local: Ends) -> None:
+    source = local.save(20)
     config = (source / "config.json").read_bytes()
     (source / "config.json").unlink()
-    ends.save(10)
-    found = ends.pull()
+    local.save(10)
+    found = local.pull()
     assert names(found) == ["run/checkpoint-10"]
     assert found.waiting == (Waiting("run", "checkpoint-20", "config.json is not there"),)
-    assert not (ends.checkpoints / "run" / "checkpoint-20").exists()
-    assert (ends.staging / "run" / "checkpoint-20" / "model.safetensors").exists()
+    assert not (local.checkpoints / "run" / "checkpoint-20").exists()
+    assert (local.staging / "run" / "checkpoint-20" / "model.safetensors").exists()
     (source / "config.json").write_bytes(config)
-    assert names(ends.pull()) == ["run/checkpoint-20"]
-    assert [type(event) for event in ends.events()] == [SyncCompleted, SyncCompleted]
+    assert names(local.pull()) == ["run/checkpoint-20"]
+    assert [type(event) for event in local.events()] == [SyncCompleted, SyncCompleted]
 
 
 def test_a_file_still_being_written_at_the_source_is_not_taken(local: Ends) -> None:
@@ -245,6 +246,43 @@ def test_a_checkpoint_that_changes_while_it_is_copied_waits(local: Ends) -> None
     assert taken.state.train_loss == 1.25
 
 
+def test_a_checkpoint_deleted_before_it_could_be_compared_waits(local: Ends) -> None:
+    source = local.save(10)
+
+    def rotate(moving: Moving) -> None:
+        if moving.percent == 100:
+            shutil.rmtree(source, ignore_errors=True)
+
+    (waiting,) = local.pull(on_progress=rotate).waiting
+    assert "No such file or directory" in waiting.reason
+    assert not (local.checkpoints / "run").exists()
+
+
+def test_a_file_that_changes_twice_within_a_second_is_copied_anew(local: Ends) -> None:
+    source = local.save(10)
+    second = 1_700_000_000_000_000_000
+    os.utime(source / "model.safetensors", ns=(second, second + 1))
+    config = (source / "config.json").read_bytes()
+    (source / "config.json").unlink()
+    assert len(local.pull().waiting) == 1
+    save_file(tensors(99.0), source / "model.safetensors")
+    os.utime(source / "model.safetensors", ns=(second, second + 2))
+    (source / "config.json").write_bytes(config)
+    assert names(local.pull()) == ["run/checkpoint-10"]
+    taken = local.checkpoints / "run" / "checkpoint-10" / "model.safetensors"
+    assert taken.read_bytes() == (source / "model.safetensors").read_bytes()
+
+
+def test_a_link_at_the_source_comes_as_the_file_it_points_to(ends: Ends) -> None:
+    source = ends.save(10)
+    blob = (source / "model.safetensors").rename(ends.tmp_path / "blob")
+    (source / "model.safetensors").symlink_to(blob)
+    assert names(ends.pull()) == ["run/checkpoint-10"]
+    taken = ends.checkpoints / "run" / "checkpoint-10" / "model.safetensors"
+    assert not taken.is_symlink()
+    assert taken.read_bytes() == blob.read_bytes()
+
+
 def test_trainers_last_file_is_waited_for_while_the_checkpoint_is_young(local: Ends) -> None:
     source = local.save(10)
     (source / "trainer_state.json").unlink()
@@ -255,14 +293,20 @@ def test_trainers_last_file_is_waited_for_while_the_checkpoint_is_young(local: E
     assert names(local.pull()) == ["run/checkpoint-10"]
 
 
-def test_what_was_taken_is_never_fetched_again_also_when_it_was_deleted(ends: Ends) -> None:
-    ends.save(10)
-    ends.pull()
-    assert ends.pull().pulled == ()
-    shutil.rmtree(ends.checkpoints / "run" / "checkpoint-10")
-    found = ends.pull()
+def test_what_was_taken_is_never_fetched_again_also_when_it_was_deleted(local: Ends) -> None:
+    local.save(10)
+    local.pull()
+    assert local.pull().pulled == ()
+    shutil.rmtree(local.checkpoints / "run" / "checkpoint-10")
+    found = local.pull()
     assert (found.pulled, found.waiting, found.failed) == ((), (), ())
-    assert not (ends.checkpoints / "run" / "checkpoint-10").exists()
+    assert not (local.checkpoints / "run" / "checkpoint-10").exists()
+
+
+def test_what_arrived_in_another_way_is_not_fetched_after_it_was_deleted(local: Ends) -> None:
+    local.save(10)
+    logs.arrive(local.engine, 10, run="run")
+    assert local.pull()[:3] == ((), (), ())
 
 
 def test_what_is_there_already_is_not_fetched(local: Ends) -> None:
@@ -352,17 +396,40 @@ def test_stopping_leaves_the_rest_and_is_no_failure(local: Ends) -> None:
     assert local.events() == []
 
 
+class Watched(threading.Event):
+    """Says that someone has begun to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_for = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited_for.set()
+        return super().wait(timeout)
+
+
 def test_two_syncs_take_turns(local: Ends) -> None:
-    local.staging.mkdir(parents=True)
-    rounds: list[Round] = []
-    thread = threading.Thread(target=lambda: rounds.append(local.pull()))
-    with (local.staging / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        thread.start()
-        # Had it not waited, it would have found nothing here.
-        local.save(10)
-    thread.join()
-    assert [names(one) for one in rounds] == [["run/checkpoint-10"]]
+    local.save(10)
+    copying, go_on, stop = threading.Event(), threading.Event(), Watched()
+    copied_by_second: list[Moving] = []
+
+    def hold(_: Moving) -> None:
+        copying.set()
+        go_on.wait()
+
+    first = threading.Thread(target=local.pull, kwargs={"on_progress": hold})
+    second = threading.Thread(
+        target=local.pull, kwargs={"on_progress": copied_by_second.append, "stop": stop}
+    )
+    first.start()
+    copying.wait()
+    second.start()
+    stop.waited_for.wait()
+    go_on.set()
+    first.join()
+    second.join()
+    assert copied_by_second == []
+    assert [type(event) for event in local.events()] == [SyncCompleted]
 
 
 def test_without_rsync_it_says_what_to_install(

@@ -18,11 +18,13 @@ from safetensors.numpy import save_file
 from sqlalchemy import Engine
 from watchdog.observers import Observer
 
+from ingest.arrival import Complete, judge
 from ingest.fingerprint import Digests, snapshot
 from ingest.watcher import Scan, State, Waiting, scan, watch
 from settings import Settings, WatchSettings, Workspace
 from store import log
 from store.events import CheckpointArrived, CheckpointRejected, CheckpointRemoved, Event
+from tests import logs
 from tests.ingest.folders import make_checkpoint, tensors, wait_for, write_trainer_state
 
 
@@ -132,6 +134,54 @@ def test_a_folder_written_over_is_a_new_checkpoint_and_the_old_one_is_gone(
     assert settle(root, engine, state) == ((), (), (), (), 0)
 
 
+def rewrite_unseen(folder: Path) -> None:
+    """Writes other weights of the same size into the same file, and sets the mtime back."""
+    file = folder / "model.safetensors"
+    before = file.stat()
+    # The kernel's clock for files ticks every few milliseconds.
+    wait_for(lambda: time.time_ns() - before.st_ctime_ns > 20_000_000)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    with file.open("r+b") as stream:
+        stream.write(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_change_that_hides_its_time_is_seen_too(root: Path, engine: Engine) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    state = State()
+    (old,) = settle(root, engine, state).arrived
+    rewrite_unseen(folder)
+    (new,) = settle(root, engine, state).arrived
+    assert new.checkpoint_id != old.checkpoint_id
+
+
+class Meddling(Digests):
+    """Puts other weights into the folder while it is read, once."""
+
+    meddled = False
+
+    def of(self, file: Path) -> str:
+        digest = super().of(file)
+        if not self.meddled:
+            self.meddled = True
+            replace_weights(file.parent, 2.0)
+        return digest
+
+
+def test_a_folder_that_changes_while_it_is_read_is_judged_again(
+    tmp_path: Path, root: Path, engine: Engine
+) -> None:
+    make_checkpoint(root / "run" / "checkpoint-10", 1.0)
+    state = State(digests=Meddling())
+    found = settle(root, engine, state)
+    assert (found.arrived, found.settling) == ((), 1)
+    (arrived,) = settle(root, engine, state).arrived
+    expected = judge(make_checkpoint(tmp_path / "elsewhere" / "checkpoint-10", 2.0))
+    assert isinstance(expected, Complete)
+    assert arrived.checkpoint_id == expected.arrived(Digests().of).checkpoint_id
+
+
 def test_what_does_not_make_the_identity_may_change_afterwards(root: Path, engine: Engine) -> None:
     folder = make_checkpoint(root / "run" / "checkpoint-10", loss=2.5)
     state = State()
@@ -222,6 +272,27 @@ def test_a_checkpoint_whose_folder_is_gone_is_removed_once(root: Path, engine: E
     assert (removed.path, removed.reason) == (str(folder), "the folder is gone")
     assert settle(root, engine, state).removed == ()
     assert settle(root, engine, State()).removed == ()
+
+
+def test_a_folder_that_is_back_at_the_second_look_is_not_removed(
+    root: Path, engine: Engine
+) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    state = State()
+    settle(root, engine, state)
+    for _ in range(2):
+        away = folder.rename(root.with_name("away"))
+        assert look(root, engine, state).removed == ()
+        away.rename(folder)
+        assert look(root, engine, state).removed == ()
+
+
+def test_a_checkpoint_that_arrived_in_another_folder_is_not_missed(
+    root: Path, engine: Engine
+) -> None:
+    logs.arrive(engine, 10)
+    (root / "run").mkdir()
+    assert settle(root, engine, State()) == ((), (), (), (), 0)
 
 
 def test_an_arrived_checkpoint_that_is_no_longer_whole_is_removed_with_the_reason(
