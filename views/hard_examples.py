@@ -182,7 +182,14 @@ COLUMNS = (
     Column("role", "Role", "text", "validation measures; mining is the pool for new data."),
     Column("difficulty", "Difficulty", "text", "The example's own, or else the suite's."),
     Column("skill", "Skill", "text", "The skill that the suite's row names."),
-    Column("type", "Type", "text", "Why it is hard; the types are in docs/sql.md."),
+    Column(
+        "type",
+        "Type",
+        "text",
+        "Why it is hard: not_scored, forgotten (was right at an earlier checkpoint), "
+        "confidently_wrong, never_learned (wrong at three checkpoints or more, always), incorrect, "
+        "unstable (right, after changing sides twice or more) or low_confidence (right, unsure).",
+    ),
     Column("prompt", "Prompt", "text", "The last thing that the user says."),
     Column("target", "Target", "text", "The answer that it should give."),
     Column("generated_text", "Answer", "text", "What it wrote, or the option that it chose."),

@@ -179,6 +179,19 @@ def test_mining_suites_and_doubles_are_not_counted(engine: Engine) -> None:
     assert {(row["difficulty"], row["n_total"]) for row in rows} == {("all", 3), ("easy", 3)}
 
 
+def test_the_current_evaluation_is_the_one_shown(engine: Engine) -> None:
+    examples = logs.questions("easy", 2)
+    logs.register_suite(engine, examples, suite_id="easy")
+    checkpoint = logs.arrive(engine, 100)
+    for wording in ("first", "second"):
+        seen = [
+            (one, Seen(wording, math.log(0.5 if wording == "first" else 0.7))) for one in examples
+        ]
+        logs.evaluate(engine, checkpoint, ["easy"], seen, settings={"wording": wording})
+    rows = [row for row in shown(engine, VIEW) if row["difficulty"] == "all" and row["n"]]
+    assert [(row["bin_low"], row["n"]) for row in rows] == [(0.6, 2)]
+
+
 def test_a_failed_evaluation_shows_its_reason_and_no_number(engine: Engine) -> None:
     logs.register_suite(engine, logs.questions("easy", 2), suite_id="easy")
     checkpoint = logs.arrive(engine, 100)

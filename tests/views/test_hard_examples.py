@@ -184,7 +184,9 @@ def test_a_failed_newest_checkpoint_stands_below_the_examples_of_the_one_before(
     evaluate(engine, 100, examples, [Seen("no", math.log(0.1))])
     failed = logs.arrive(engine, 200)
     logs.fail(engine, "failed", failed, ["easy"], error="ModelLoadFault", message="no weights")
-    hard, reason = shown(engine, VIEW)
+    logs.fail(engine, "failed too", logs.arrive(engine, 300), ["easy"])
+    hard, reason, last = shown(engine, VIEW)
+    assert only(last, "step", "rank") == (300, 3)
     assert only(hard, "step", "type") == (100, "incorrect")
     assert {name: value for name, value in reason.items() if value is not None} == {
         "run": "run",
