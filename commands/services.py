@@ -64,6 +64,8 @@ def watch(workspace: Workspace, *, once: bool) -> None:
                     say(f"rejected: {rejected.path}: {rejected.reason}")
                 for removed in found.removed:
                     say(f"removed: {removed.path}: {removed.reason}")
+                for one in found.waiting if once else ():
+                    say(f"not complete yet: {one.path}: {one.reason}")
                 derive()
 
             watcher.watch(workspace, engine, stop, on_scan, once=once)

@@ -62,8 +62,10 @@ def taken(connection: Connection) -> frozenset[tuple[str, str]]:
     found = set()
     for recorded in log.read(connection, types=(CheckpointArrived, SyncCompleted)):
         match recorded.event:
-            case SyncCompleted(run=run, name=name):
+            case SyncCompleted(run=str(run), name=str(name)):
                 found.add((run, name))
+            case SyncCompleted():
+                pass
             case CheckpointArrived(run=run, path=path):
                 found.add((run, Path(path).name))
             case other:

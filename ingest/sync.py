@@ -220,6 +220,8 @@ class _Puller:
                     break
                 case None:
                     break
+        if ended.exit_code == 0 and not pulled and not failed:
+            self._recover(began)
         return Round(tuple(pulled), tuple(waiting), tuple(failed), time.monotonic() - began)
 
     def _not_taken(self, candidates: list[Candidate]) -> list[Candidate]:
@@ -281,6 +283,23 @@ class _Puller:
         )
         log.append(self.engine, event)
         return event
+
+    def _recover(self, began: float) -> None:
+        """Says in the log that the source answers again, if it did not the last time."""
+        event = SyncCompleted(
+            source=self.source,
+            run=None,
+            name=None,
+            path=None,
+            files=0,
+            bytes=0,
+            seconds=time.monotonic() - began,
+            at=log.now(),
+        )
+        with self.engine.begin() as connection:
+            last = log.latest(connection, event.stream)
+            if last is not None and isinstance(last.event, SyncFailed):
+                log.append_in(connection, event)
 
     def _fail(self, ended: Ended, candidate: Candidate | None, began: float) -> SyncFailed:
         """Puts the failure into the log, unless it is the one that stands there last."""

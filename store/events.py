@@ -87,12 +87,15 @@ class SuiteRegistered(Event):
 
 
 class SyncCompleted(Event):
-    """rsync brought one checkpoint whole."""
+    """rsync brought one checkpoint whole, or found nothing new where it had failed before.
+
+    `run`, `name` and `path` are None for the latter.
+    """
 
     source: str
-    run: str
-    name: str
-    path: str
+    run: str | None
+    name: str | None
+    path: str | None
     files: int
     bytes: int
     seconds: float

@@ -356,6 +356,18 @@ def test_a_missing_source_fails_with_rsyncs_own_words_and_is_logged_once(ends: E
     assert ends.events() == [failed]
 
 
+def test_a_source_that_answers_again_ends_the_failure_even_with_nothing_new(local: Ends) -> None:
+    local.pull(local.tmp_path / "nowhere")
+    (local.tmp_path / "nowhere").mkdir()
+    for _ in range(2):
+        assert local.pull(local.tmp_path / "nowhere").failed == ()
+    failed, completed = local.events()
+    assert isinstance(failed, SyncFailed)
+    assert isinstance(completed, SyncCompleted)
+    assert (completed.run, completed.name, completed.files) == (None, None, 0)
+    assert completed.stream == failed.stream
+
+
 def test_a_connection_that_breaks_ends_the_round_and_names_the_checkpoint(
     remote: Ends, remote_shell: Path
 ) -> None:
