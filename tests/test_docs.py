@@ -72,3 +72,9 @@ def test_the_error_tree_in_the_docstring_is_the_real_one() -> None:
 
     drawn = set(re.findall(r"^[│├└─ ]*([A-Z]\w+)", errors.__doc__ or "", flags=re.MULTILINE))
     assert names(MilepostError) <= drawn
+
+
+def test_brief_tables_show_declared_columns() -> None:
+    for view in registry.views(Settings()):
+        assert view.brief
+        assert set(view.brief) <= {column.name for column in view.columns}

@@ -287,6 +287,7 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
         sql_view="alerts",
         columns=COLUMNS,
         order="raised_at DESC, kind, subject",
+        brief=("raised_at", "severity", "kind", "title", "detail"),
         projections=(
             Projection(
                 name="alerts",

@@ -242,6 +242,19 @@ def view(settings: Settings) -> View:
         sql_view="calibration",
         columns=COLUMNS,
         order=f"run, step, checkpoint_id, difficulty <> '{ALL}', {EASY_FIRST}, bin_low",
+        brief=(
+            "run",
+            "step",
+            "difficulty",
+            "bin_low",
+            "bin_high",
+            "n",
+            "confidence",
+            "accuracy",
+            "ece",
+            "brier",
+            "verdict",
+        ),
         projections=(
             Projection(
                 name="calibration",

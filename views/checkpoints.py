@@ -44,4 +44,5 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
         sql_view="checkpoints",
         columns=COLUMNS,
         order="run, step, arrived_at, path",
+        brief=("run", "step", "status", "train_loss", "evaluated_at", "seconds", "reason"),
     )

@@ -169,5 +169,18 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
         sql_view="corrections",
         columns=COLUMNS,
         order="run, step, checkpoint_id, rank",
+        brief=(
+            "run",
+            "step",
+            "role",
+            "difficulty",
+            "skill",
+            "error_class",
+            "n",
+            "share",
+            "prompt",
+            "target",
+            "generated_text",
+        ),
         projections=(PATTERNS,),
     )

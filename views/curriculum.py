@@ -241,6 +241,17 @@ def view(settings: Settings) -> View:
         sql_view="curriculum",
         columns=COLUMNS,
         order=f"run, step, checkpoint_id, {EASY_FIRST}",
+        brief=(
+            "run",
+            "step",
+            "difficulty",
+            "loss",
+            "accuracy",
+            "progress",
+            "recommended_share",
+            "strategy",
+            "reason",
+        ),
         projections=(
             TALLIES,
             Projection(

@@ -214,6 +214,18 @@ def view(settings: Settings) -> View:
         sql_view="hard_examples",
         columns=COLUMNS,
         order="run, rank",
+        brief=(
+            "run",
+            "type",
+            "difficulty",
+            "skill",
+            "prompt",
+            "target",
+            "generated_text",
+            "confidence",
+            "times_right",
+            "times_seen",
+        ),
         projections=(
             HISTORY,
             Projection(

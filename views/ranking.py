@@ -236,6 +236,17 @@ def view(settings: Settings) -> View:
         sql_view="rankings",
         columns=COLUMNS,
         order="run, rank IS NULL, rank, step, checkpoint_id",
+        brief=(
+            "run",
+            "rank",
+            "step",
+            "score",
+            "loss",
+            "accuracy",
+            "balance",
+            "consistency",
+            "reason",
+        ),
         projections=(
             Projection(
                 name="ranking",

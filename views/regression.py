@@ -255,6 +255,16 @@ def view(settings: Settings) -> View:
         sql_view="regressions",
         columns=COLUMNS,
         order=f"run, step, checkpoint_id, suite <> '{ALL}', suite, {EASY_FIRST}",
+        brief=(
+            "run",
+            "step",
+            "suite",
+            "difficulty",
+            "loss_change",
+            "accuracy_change",
+            "verdict",
+            "reason",
+        ),
         projections=(
             Projection(
                 name="regression",

@@ -238,5 +238,18 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
         sql_view="results",
         columns=COLUMNS,
         order=f"run, step, checkpoint_id, suite, {EASY_FIRST}",
+        brief=(
+            "run",
+            "step",
+            "suite",
+            "difficulty",
+            "n",
+            "n_failed",
+            "loss",
+            "perplexity",
+            "token_accuracy",
+            "accuracy",
+            "reason",
+        ),
         projections=(RESULTS,),
     )

@@ -144,6 +144,17 @@ def view(settings: Settings) -> View:
         sql_view="test_results",
         columns=COLUMNS,
         order="run, step, checkpoint_id, suite",
+        brief=(
+            "run",
+            "step",
+            "suite",
+            "status",
+            "accuracy",
+            "threshold",
+            "n",
+            "n_failed",
+            "reason",
+        ),
         projections=(
             Projection(
                 name="test_results",

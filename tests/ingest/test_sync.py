@@ -395,8 +395,8 @@ def test_progress_names_the_checkpoint_and_ends_at_the_whole(local: Ends) -> Non
     found = local.pull(on_progress=seen.append)
     first, second = found.pulled
     last = [one for one in seen if one.name == first.name][-1]
-    assert last == Moving("run", first.name, 1, 2, first.bytes, 100)
-    assert seen[-1] == Moving("run", second.name, 2, 2, second.bytes, 100)
+    assert last == ("run", first.name, 1, 2, first.bytes, 100)
+    assert seen[-1] == ("run", second.name, 2, 2, second.bytes, 100)
 
 
 def test_stopping_leaves_the_rest_and_is_no_failure(local: Ends) -> None:
