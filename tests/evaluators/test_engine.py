@@ -149,19 +149,21 @@ def test_the_examples_of_the_test_above_cover_every_way_a_text_can_come_about(
 def test_a_target_that_the_model_says_itself_is_continued_where_no_token_ends_it(
     tmp_path: Path,
 ) -> None:
-    template = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
+    template = (
+        "{% for m in messages %}{{ m.content + ('?' if m.role == 'user' else '') }}{% endfor %}"
+    )
     tokenizer = make_tokenizer(template=template, bos=False, eos=False)
     folder = save(tmp_path, make_model("llama"), tokenizer, eos=(23,))
     reference = Reference(folder)
-    question = "what now?"
-    said = reference.generate(reference.ids(question + "\n"), NEW_TOKENS)
-    # The template's newline is part of such a turn, so the draft must say it too.
-    said = said[: said.index(44)] if 44 in said else said[:5]
-    example = chat(question, reference.text(said))
-    [one] = run(load(folder, settings()), [example]).values()
-    target = reference.ids(example.target + "\n")
-    check_target(one.prediction, reference, reference.ids(question + "\n"), target)
-    check_text(one.prediction, reference, reference.ids(question + "\n"))
+    prompt = reference.ids("hi?")
+    said = reference.generate(prompt, NEW_TOKENS)[:4]
+    examples = [chat("hi", reference.text(said)), chat("a longer one", "no")]
+    found = run(load(folder, settings()), examples)
+    seen = found[examples[0].example_id].prediction
+    assert (seen.target_top1, seen.target_first_miss) == (4, None)
+    check_target(seen, reference, prompt, said)
+    check_text(seen, reference, prompt)
+    assert seen.generated_tokens == NEW_TOKENS
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma3", "mamba"])
@@ -311,6 +313,19 @@ def test_one_token_that_is_not_a_number_spoils_its_own_example_only(
     prompt = reference.prompt_of(examples[1].messages[0]["content"])
     check_target(other, reference, prompt, [*reference.ids(examples[1].target), END])
     check_text(other, reference, prompt)
+
+
+def test_padding_brings_no_number_of_its_own(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    model = make_model("llama")
+    with torch.no_grad():
+        embedding(model)[0] = float("nan")
+    folder = save(tmp_path, model, eos=(3, 23))
+    examples = [chat("2+2?", "4"), chat("a longer question?", "a longer answer")]
+    found = run(load(folder, settings()), examples)
+    clean = run(load(checkpoint("llama"), settings()), examples)
+    assert {one: found[one].prediction for one in found} == {
+        one: clean[one].prediction for one in clean
+    }
 
 
 def test_a_text_that_runs_into_a_token_that_is_not_a_number_is_an_error(
