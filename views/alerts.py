@@ -20,7 +20,17 @@ from itertools import groupby
 from typing import Any, Literal
 
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import Connection, Index, PrimaryKeyConstraint, Table, and_, delete, insert, select
+from sqlalchemy import (
+    Connection,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.orm import aliased
 
 from settings import Settings
@@ -200,7 +210,10 @@ _ENDED = {"failed": "failed", "abandoned": "was abandoned"}
 
 
 def _failing_tests(connection: Connection, run: str) -> list[Alert]:
-    """One a checkpoint, raised when its evaluation ended."""
+    """Those of the newest step tested: a run that still learns fails tests at its early ones."""
+    newest = select(func.max(TEST_RESULT.c.step)).where(
+        TEST_RESULT.c.run == run, TEST_RESULT.c.status.in_(("PASS", "FAIL"))
+    )
     rows = connection.execute(
         select(
             TEST_RESULT.c.checkpoint_id,
@@ -216,7 +229,11 @@ def _failing_tests(connection: Connection, run: str) -> list[Alert]:
                 EVALUATION.c.current == 1,
             ),
         )
-        .where(TEST_RESULT.c.run == run, TEST_RESULT.c.status == "FAIL")
+        .where(
+            TEST_RESULT.c.run == run,
+            TEST_RESULT.c.status == "FAIL",
+            TEST_RESULT.c.step == newest.scalar_subquery(),
+        )
         .order_by(TEST_RESULT.c.step, TEST_RESULT.c.checkpoint_id, TEST_RESULT.c.suite)
     )
     return [

@@ -109,14 +109,16 @@ def test_a_failed_evaluation_is_an_alert_until_it_completes(engine: Engine) -> N
 
 def test_a_failing_test_is_an_alert_with_its_numbers(engine: Engine) -> None:
     examples = register(engine)
+    evaluate(engine, 50, examples, 3)
     failing = evaluate(engine, 100, examples, 12)
-    evaluate(engine, 200, examples, 20)
     assert raised(engine) == []
     (row,) = raised(engine, settings_with_tests())
     assert only(row, "kind", "severity", "checkpoint_id") == ("failing_test", "warning", failing)
     assert row["title"] == "Step 100 fails easy"
     assert row["detail"].startswith("easy: Accuracy 0.400 < ")
-    assert row["raised_at"] == recorded_at(engine, EvaluationCompleted, 0)
+    assert row["raised_at"] == recorded_at(engine, EvaluationCompleted, 1)
+    evaluate(engine, 200, examples, 20)
+    assert raised(engine, settings_with_tests()) == []
 
 
 def test_a_refused_folder_is_an_alert_until_it_is_mended(engine: Engine) -> None:
