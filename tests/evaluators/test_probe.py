@@ -73,6 +73,17 @@ def test_a_head_that_is_not_the_models_is_noticed(checkpoint: Checkpoint) -> Non
     assert not agree(Batched(Bent(decoder, unbent, 1.01), batched.endings, (1.0,)), single)
 
 
+def test_a_model_that_objects_to_batches_is_run_without_them(
+    checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    def objects(step: Step) -> Step:
+        raise NotImplementedError("no padding here")
+
+    decoder, batched, single = passes(checkpoint, "llama")
+    assert not agree(Batched(Bent(decoder, objects), batched.endings, (1.0,)), single)
+    assert "no padding here" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["mamba", "bloom"])
 def test_a_model_with_another_cache_or_other_positions_is_no_decoder(
     checkpoint: Checkpoint, kind: str
