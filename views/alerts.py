@@ -31,7 +31,6 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.orm import aliased
 
 from settings import Settings
 from store.events import (
@@ -136,7 +135,7 @@ def _derive_run(connection: Connection, run: str) -> None:
 
 def _regressions(connection: Connection, run: str) -> list[Alert]:
     """One a checkpoint, raised when the later of the two evaluations ended."""
-    now, before = aliased(EVALUATION), aliased(EVALUATION)
+    now, before = EVALUATION.alias(), EVALUATION.alias()
     rows = connection.execute(
         select(
             REGRESSION.c.checkpoint_id,

@@ -24,7 +24,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from scipy import special
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, PrimaryKeyConstraint, Table, delete
 
@@ -40,7 +39,7 @@ from views.scope import (
     rewrite,
     settings_text,
 )
-from views.statistics import wilson
+from views.statistics import binomial, wilson
 from views.view import Column, View
 
 Verdict = Literal["calibrated", "over-confident", "under-confident", "too few to tell"]
@@ -150,10 +149,7 @@ def _numbers(label: str, group: Sequence[Sure]) -> str:
 
 def _chance(group: Sequence[Sure]) -> float:
     """The p-value, twice the smaller tail, of the number of right answers."""
-    n, right, confidence = len(group), sum(one.correct for one in group), _mean_confidence(group)
-    at_most = float(special.bdtr(right, n, confidence))
-    at_least = float(special.bdtrc(right - 1, n, confidence)) if right else 1.0
-    return min(1.0, 2 * min(at_most, at_least))
+    return binomial(sum(one.correct for one in group), len(group), _mean_confidence(group))
 
 
 def _mean_confidence(answers: Sequence[Sure]) -> float:
