@@ -10,6 +10,8 @@ import torch
 
 from tests.evaluators.checkpoints import make_model, save
 
+pytest.register_assert_rewrite("tests.evaluators.checks")
+
 # <|end|> and the letter "q": texts then end early now and then.
 EOS = (3, 23)
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy.special import log_softmax
-from transformers import PreTrainedModel
 
-from evaluators.engine import Engine, Outcome, load, numbers
-from settings import EvaluationSettings
-from store.records import Example, Prediction, TokenTrace
+from evaluators.engine import load, numbers
+from store.records import Example, TokenTrace
 from tests.evaluators.checkpoints import CONTEXT, make_model, make_tokenizer, save
+from tests.evaluators.checks import NEW_TOKENS, check_target, check_text, nats, run, settings
 from tests.evaluators.conftest import Checkpoint
 from tests.evaluators.reference import END, Reference, bare, chat, choice
 
 BATCHED = ["llama", "gpt2", "gemma3", "qwen3", "cohere", "granite"]
 ONE_AT_A_TIME = ["mamba", "bloom"]
-
-NEW_TOKENS = 12
-TOLERANCE = 1e-4
 
 # One, a few, and all in a batch.
 BUDGETS = [1, 120, 4096]
@@ -40,25 +34,6 @@ QUESTIONS = [
 ]
 
 
-def settings(**changes: object) -> EvaluationSettings:
-    values = {"device": "cpu", "threads": 1, "max_new_tokens": NEW_TOKENS, **changes}
-    return EvaluationSettings.model_validate(values)
-
-
-def embedding(model: PreTrainedModel) -> torch.Tensor:
-    weight = model.get_input_embeddings().weight
-    assert isinstance(weight, torch.Tensor)
-    return weight
-
-
-def run(engine: Engine, examples: Iterable[Example]) -> dict[str, Outcome]:
-    """Outcomes by example id; each example must have exactly one."""
-    found = [one for batch in engine.run(engine.plan(examples), "evaluation") for one in batch]
-    by_id = {one.prediction.example_id: one for one in found}
-    assert len(by_id) == len(found)
-    return by_id
-
-
 def examples_for(reference: Reference) -> list[Example]:
     """Answers that the model would not give, that it gives itself, and that begin like its own."""
     plain = [chat(question, answer) for question, answer in QUESTIONS]
@@ -71,42 +46,6 @@ def examples_for(reference: Reference) -> list[Example]:
             plain += [chat(question, text), chat(question, text[:3] + "0" + text[3:])]
             plain += [chat(question, text[:-2])]
     return plain
-
-
-def nats(total: float, tokens: float) -> object:
-    return pytest.approx(total, abs=TOLERANCE * tokens)
-
-
-def check_target(
-    seen: Prediction, reference: Reference, prompt: list[int], target: list[int]
-) -> None:
-    expected = reference.numbers(prompt, target)
-    n = len(target)
-    assert (seen.prompt_tokens, seen.target_tokens) == (len(prompt), n)
-    assert seen.target_logprob == nats(expected.logprob.sum(), n)
-    assert seen.target_min_logprob == nats(expected.logprob.min(), 1)
-    assert seen.target_entropy == nats(expected.entropy.mean(), 1)
-    assert seen.target_margin == nats(expected.margin.mean(), 1)
-    assert seen.target_rank == expected.rank.mean()
-    hits = expected.top == target
-    assert seen.target_top1 == hits.sum()
-    assert seen.target_first_miss == (None if hits.all() else int(hits.argmin()))
-    assert seen.logprob_at_temperature is not None
-    for temperature, total in seen.logprob_at_temperature.items():
-        scaled = log_softmax(expected.logits / float(temperature), axis=-1)
-        assert total == nats(scaled[np.arange(n), target].sum(), n / float(temperature))
-
-
-def check_text(seen: Prediction, reference: Reference, prompt: list[int]) -> None:
-    tokens = reference.generate(prompt, NEW_TOKENS)
-    assert seen.generated_text == reference.text(tokens)
-    assert seen.generated_tokens == len(tokens)
-    ended = tokens[-1] in reference.model.generation_config.eos_token_id
-    assert seen.finish_reason == ("eos" if ended else "length")
-    expected = reference.numbers(prompt, tokens)
-    assert seen.generated_logprob == nats(expected.logprob.sum(), len(tokens))
-    assert seen.generated_min_logprob == nats(expected.logprob.min(), 1)
-    assert seen.generated_entropy == nats(expected.entropy.mean(), 1)
 
 
 @pytest.mark.parametrize("kind", [*BATCHED, *ONE_AT_A_TIME])
@@ -272,77 +211,6 @@ def test_there_are_no_traces_when_they_are_not_wanted(checkpoint: Checkpoint) ->
     assert one.prediction.target_logprob is not None
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "mamba"])
-def test_weights_that_are_not_numbers_make_an_error_of_every_example(
-    tmp_path: Path, kind: str
-) -> None:
-    model = make_model(kind)
-    with torch.no_grad():
-        next(iter(model.base_model.parameters()))[:] = float("nan")
-    engine = load(save(tmp_path, model), settings())
-    examples = [chat("2+2?", "4"), choice("2+2?", ("3", "4"), "4"), bare("hello")]
-    for one in run(engine, examples).values():
-        assert one.prediction == Prediction(
-            "evaluation", one.prediction.example_id, error=one.prediction.error
-        )
-        assert one.prediction.error is not None
-        assert "not finite" in one.prediction.error
-        assert one.traces == ()
-
-
-@pytest.mark.parametrize(
-    ("poisoned", "examples"),
-    [
-        pytest.param("z", [chat("zoo?", "no"), chat("a much longer question?", "no")], id="prompt"),
-        pytest.param("z", [chat("what?", "zoo"), chat("a longer question?", "no")], id="target"),
-    ],
-)
-def test_one_token_that_is_not_a_number_spoils_its_own_example_only(
-    checkpoint: Checkpoint, tmp_path: Path, poisoned: str, examples: list[Example]
-) -> None:
-    model = make_model("llama")
-    token = make_tokenizer()(poisoned, add_special_tokens=False)["input_ids"][0]
-    with torch.no_grad():
-        embedding(model)[token] = float("nan")
-    engine = load(save(tmp_path, model, eos=(3, 23)), settings())
-    assert not engine.one_at_a_time
-    found = run(engine, examples)
-    spoiled, other = (found[one.example_id].prediction for one in examples)
-    assert spoiled.error is not None
-    reference = Reference(checkpoint("llama"))
-    prompt = reference.prompt_of(examples[1].messages[0]["content"])
-    check_target(other, reference, prompt, [*reference.ids(examples[1].target), END])
-    check_text(other, reference, prompt)
-
-
-def test_padding_brings_no_number_of_its_own(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    model = make_model("llama")
-    with torch.no_grad():
-        embedding(model)[0] = float("nan")
-    folder = save(tmp_path, model, eos=(3, 23))
-    examples = [chat("2+2?", "4"), chat("a longer question?", "a longer answer")]
-    found = run(load(folder, settings()), examples)
-    clean = run(load(checkpoint("llama"), settings()), examples)
-    assert {one: found[one].prediction for one in found} == {
-        one: clean[one].prediction for one in clean
-    }
-
-
-def test_a_text_that_runs_into_a_token_that_is_not_a_number_is_an_error(
-    checkpoint: Checkpoint, tmp_path: Path
-) -> None:
-    reference = Reference(checkpoint("llama"))
-    question = "count to nine"
-    said = reference.generate(reference.prompt_of(question), NEW_TOKENS)
-    asked = {*reference.prompt_of(question), *reference.ids("no"), END}
-    model = make_model("llama")
-    with torch.no_grad():
-        embedding(model)[next(t for t in said if t not in asked)] = float("nan")
-    [one] = run(load(save(tmp_path, model), settings()), [chat(question, "no")]).values()
-    assert one.prediction.error is not None
-    assert one.prediction.target_logprob is None
-
-
 def test_what_generation_config_would_bend_does_not_reach_greedy_text(tmp_path: Path) -> None:
     for kind in ("llama", "mamba"):
         folder = save(tmp_path / kind, make_model(kind))
@@ -353,18 +221,6 @@ def test_what_generation_config_would_bend_does_not_reach_greedy_text(tmp_path: 
         [one] = run(load(folder, settings()), [chat("2+2?", "4")]).values()
         config.repetition_penalty = None
         check_text(one.prediction, reference, reference.prompt_of("2+2?"))
-
-
-def test_an_example_that_cannot_be_put_to_the_model_is_an_error_with_the_reason(
-    checkpoint: Checkpoint,
-) -> None:
-    examples = [chat("2+2?", "4"), chat("2+2?", "x" * CONTEXT), bare("y" * (CONTEXT + 1))]
-    found = run(load(checkpoint("gpt2"), settings()), examples)
-    assert found[examples[0].example_id].prediction.error is None
-    for example, tokens in ((examples[1], CONTEXT + 1), (examples[2], CONTEXT + 1)):
-        error = found[example.example_id].prediction.error
-        assert error is not None
-        assert f"its target of {tokens} tokens does not fit" in error
 
 
 def test_prompts_and_targets_may_fill_the_context_to_the_last_position(
