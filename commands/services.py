@@ -8,7 +8,7 @@ from pathlib import Path
 
 from commands.bootstrap import deriver, opened
 from commands.progress import Evaluations, Transfers, say, size
-from commands.supervisor import stop_on_signals
+from commands.supervisor import free_port, stop_on_signals
 from errors import SettingsError, SyncFault
 from settings import Workspace
 from store.liveness import Pulse
@@ -103,14 +103,16 @@ def evaluate(workspace: Workspace, *, once: bool) -> None:
 
 
 def dashboard(workspace: Workspace, port: int) -> None:
-    """Becomes the Streamlit server, on loopback."""
+    """Becomes the Streamlit server, on loopback, on `port` or a free one if that is taken."""
     with opened(workspace):
         pass  # a missing or foreign database is said here, not on a page
+    chosen = free_port(port)
+    say(f"The dashboard: http://127.0.0.1:{chosen} (Ctrl-C ends it)")
     os.environ["MILEPOST_WORKSPACE"] = str(workspace.root)
     os.chdir(APP.parent)  # where .streamlit/config.toml is
     command = [
         *(sys.executable, "-m", "streamlit", "run", str(APP)),
-        *("--server.port", str(port), "--server.address", "127.0.0.1"),
+        *("--server.port", str(chosen), "--server.address", "127.0.0.1"),
         *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
     ]
     os.execv(sys.executable, command)
