@@ -12,6 +12,8 @@ MilepostError
 │   └── ProjectionStopped   a derived view failed and stands still until it is mended
 ├── SyncFault               rsync did not bring the files
 ├── CheckpointFault         a folder that is not a usable checkpoint
+│   ├── Unfinished          something is missing that may still be written
+│   └── Unusable            what is there is wrong
 └── EvaluationFault         a checkpoint could not be evaluated
     ├── ModelLoadFault      the model or tokenizer did not load
     └── NothingScored       not one example of a suite gave a number
@@ -84,6 +86,14 @@ class SyncFault(MilepostError):
 
 class CheckpointFault(MilepostError):
     """A folder under the watched path is not, or not yet, a usable checkpoint."""
+
+
+class Unfinished(CheckpointFault):
+    """Something is missing that may still be written."""
+
+
+class Unusable(CheckpointFault):
+    """What is there is wrong: writing more will not mend it."""
 
 
 class EvaluationFault(MilepostError):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from errors import Unfinished, Unusable
 from ingest import trainer_state
 from ingest.documents import read_json
-from ingest.faults import Unfinished, Unusable
 from ingest.trainer_state import TrainerState, read_trainer_state
 from ingest.weights import CONFIG, Weights, read_weights
 from store.events import CheckpointArrived

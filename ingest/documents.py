@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ingest.faults import Unfinished, Unusable
+from errors import Unfinished, Unusable
 
 
 def read_json(file: Path) -> Any:

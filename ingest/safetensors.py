@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from ingest.faults import Unfinished, Unusable
+from errors import Unfinished, Unusable
 
 LENGTH_BYTES = 8
 # The format's own limit.

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from errors import Unfinished, Unusable
 from ingest.documents import read_object
-from ingest.faults import Unfinished, Unusable
 from ingest.safetensors import Tensor, read_tensors
 
 SINGLE = "model.safetensors"

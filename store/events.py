@@ -25,21 +25,21 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: ClassVar[int] = 1
+    # The subject that the fact is about, as KIND/{field}.
+    about: ClassVar[str]
+    # The fields that make the fact unique among the events of its type.
+    unique: ClassVar[tuple[str, ...]]
 
     @property
     def stream(self) -> str:
         """The subject that this fact is about, as KIND/ID."""
-        raise NotImplementedError
-
-    @property
-    def identity(self) -> str:
-        """What makes the fact unique among the events of its type."""
-        raise NotImplementedError
+        return self.about.format_map(self.__dict__)
 
     @property
     def event_id(self) -> str:
-        """UUID5 of type and identity."""
-        return str(uuid5(NAMESPACE, f"{type(self).__name__}\n{self.identity}"))
+        """UUID5 of the type and of what makes the fact unique."""
+        identity = [type(self).__name__, *(str(getattr(self, name)) for name in self.unique)]
+        return str(uuid5(NAMESPACE, "\n".join(identity)))
 
     def payload(self) -> str:
         """Canonical JSON: sorted keys, no non-finite numbers."""
@@ -63,6 +63,9 @@ class SuiteRegistered(Event):
     `suite_id` is a digest of the name and the examples; `revision` counts the registrations.
     """
 
+    about = "suite/{suite_id}"
+    unique = ("suite_id", "revision")
+
     suite_id: str
     revision: int
     name: str
@@ -75,22 +78,15 @@ class SuiteRegistered(Event):
     duplicates: int
     refused: tuple[Refusal, ...]
 
-    @property
-    def stream(self) -> str:
-        """suite/ID."""
-        return f"suite/{self.suite_id}"
-
-    @property
-    def identity(self) -> str:
-        """The suite and its revision."""
-        return f"{self.suite_id}\n{self.revision}"
-
 
 class SyncCompleted(Event):
     """rsync brought one checkpoint whole, or found nothing new where it had failed before.
 
     `run`, `name` and `path` are None for the latter.
     """
+
+    about = "sync/{source}"
+    unique = ("source", "run", "name", "at")
 
     source: str
     run: str | None
@@ -101,19 +97,12 @@ class SyncCompleted(Event):
     seconds: float
     at: str
 
-    @property
-    def stream(self) -> str:
-        """sync/SOURCE."""
-        return f"sync/{self.source}"
-
-    @property
-    def identity(self) -> str:
-        """Source, checkpoint and time."""
-        return f"{self.source}\n{self.run}/{self.name}\n{self.at}"
-
 
 class SyncFailed(Event):
     """rsync ended with an error; `message` holds its last words."""
+
+    about = "sync/{source}"
+    unique = ("source", "run", "name", "at")
 
     source: str
     run: str | None
@@ -123,16 +112,6 @@ class SyncFailed(Event):
     seconds: float
     at: str
 
-    @property
-    def stream(self) -> str:
-        """sync/SOURCE."""
-        return f"sync/{self.source}"
-
-    @property
-    def identity(self) -> str:
-        """Source, checkpoint and time."""
-        return f"{self.source}\n{self.run}/{self.name}\n{self.at}"
-
 
 class CheckpointArrived(Event):
     """A complete checkpoint with content not seen before.
@@ -140,6 +119,9 @@ class CheckpointArrived(Event):
     `checkpoint_id` is a digest of weights, config and tokenizer files. `bytes` counts those files.
     The last three come from trainer_state.json and are None where it does not say.
     """
+
+    about = "checkpoint/{checkpoint_id}"
+    unique = ("checkpoint_id",)
 
     checkpoint_id: str
     run: str
@@ -154,16 +136,6 @@ class CheckpointArrived(Event):
     train_loss: float | None
     learning_rate: float | None
 
-    @property
-    def stream(self) -> str:
-        """checkpoint/ID."""
-        return f"checkpoint/{self.checkpoint_id}"
-
-    @property
-    def identity(self) -> str:
-        """The content."""
-        return self.checkpoint_id
-
 
 class CheckpointRejected(Event):
     """A folder that looks like a checkpoint but cannot become one.
@@ -171,40 +143,26 @@ class CheckpointRejected(Event):
     `fingerprint` is of the names, sizes and mtimes seen, so a mended folder is judged anew.
     """
 
+    about = "rejected/{path}"
+    unique = ("path", "fingerprint", "reason")
+
     run: str
     path: str
     step: int | None
     reason: str
     fingerprint: str
 
-    @property
-    def stream(self) -> str:
-        """rejected/PATH."""
-        return f"rejected/{self.path}"
-
-    @property
-    def identity(self) -> str:
-        """The folder as it was, and the reason."""
-        return f"{self.path}\n{self.fingerprint}\n{self.reason}"
-
 
 class CheckpointRemoved(Event):
     """The folder of a checkpoint is gone. Its predictions stay."""
+
+    about = "checkpoint/{checkpoint_id}"
+    unique = ("checkpoint_id", "path", "at")
 
     checkpoint_id: str
     path: str
     reason: str
     at: str
-
-    @property
-    def stream(self) -> str:
-        """checkpoint/ID."""
-        return f"checkpoint/{self.checkpoint_id}"
-
-    @property
-    def identity(self) -> str:
-        """The checkpoint, its path and the time."""
-        return f"{self.checkpoint_id}\n{self.path}\n{self.at}"
 
 
 class EvaluationStarted(Event):
@@ -213,6 +171,9 @@ class EvaluationStarted(Event):
     `examples` is the number of examples to record over all attempts; `plan` describes this
     attempt's batches.
     """
+
+    about = "evaluation/{evaluation_id}"
+    unique = ("evaluation_id", "attempt")
 
     evaluation_id: str
     attempt: int
@@ -230,16 +191,6 @@ class EvaluationStarted(Event):
     plan: dict[str, int]
     settings: dict[str, Any]
 
-    @property
-    def stream(self) -> str:
-        """evaluation/ID."""
-        return f"evaluation/{self.evaluation_id}"
-
-    @property
-    def identity(self) -> str:
-        """The evaluation and the attempt."""
-        return f"{self.evaluation_id}\n{self.attempt}"
-
 
 class PredictionsRecorded(Event):
     """A batch of predictions; its rows are in `prediction`, written in the same transaction.
@@ -247,20 +198,13 @@ class PredictionsRecorded(Event):
     `batch` is a digest of the example ids and samples in it.
     """
 
+    about = "evaluation/{evaluation_id}"
+    unique = ("evaluation_id", "batch")
+
     evaluation_id: str
     batch: str
     scored: int
     failed: int
-
-    @property
-    def stream(self) -> str:
-        """evaluation/ID."""
-        return f"evaluation/{self.evaluation_id}"
-
-    @property
-    def identity(self) -> str:
-        """The evaluation and the batch."""
-        return f"{self.evaluation_id}\n{self.batch}"
 
 
 class EvaluationCompleted(Event):
@@ -269,6 +213,9 @@ class EvaluationCompleted(Event):
     `seconds` and the token counts are of the attempt that completed it; `peak_bytes` is the
     evaluator process's peak resident memory, `device_peak_bytes` the accelerator's (None on CPU).
     """
+
+    about = "evaluation/{evaluation_id}"
+    unique = ("evaluation_id",)
 
     evaluation_id: str
     checkpoint_id: str
@@ -282,19 +229,12 @@ class EvaluationCompleted(Event):
     peak_bytes: int
     device_peak_bytes: int | None
 
-    @property
-    def stream(self) -> str:
-        """evaluation/ID."""
-        return f"evaluation/{self.evaluation_id}"
-
-    @property
-    def identity(self) -> str:
-        """The evaluation."""
-        return self.evaluation_id
-
 
 class EvaluationFailed(Event):
     """An attempt ended in an error. `retriable` says whether trying again can help."""
+
+    about = "evaluation/{evaluation_id}"
+    unique = ("evaluation_id", "attempt")
 
     evaluation_id: str
     attempt: int
@@ -304,34 +244,17 @@ class EvaluationFailed(Event):
     message: str
     retriable: bool
 
-    @property
-    def stream(self) -> str:
-        """evaluation/ID."""
-        return f"evaluation/{self.evaluation_id}"
-
-    @property
-    def identity(self) -> str:
-        """The evaluation and the attempt."""
-        return f"{self.evaluation_id}\n{self.attempt}"
-
 
 class EvaluationAbandoned(Event):
     """No further attempt will be made, for instance because the checkpoint is gone."""
+
+    about = "evaluation/{evaluation_id}"
+    unique = ("evaluation_id",)
 
     evaluation_id: str
     checkpoint_id: str
     suites: tuple[str, ...]
     reason: str
-
-    @property
-    def stream(self) -> str:
-        """evaluation/ID."""
-        return f"evaluation/{self.evaluation_id}"
-
-    @property
-    def identity(self) -> str:
-        """The evaluation."""
-        return self.evaluation_id
 
 
 TYPES: dict[str, type[Event]] = {

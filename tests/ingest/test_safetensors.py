@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ingest.faults import Unfinished, Unusable
+from errors import Unfinished, Unusable
 from ingest.safetensors import read_tensors
 from tests.ingest.folders import tensors
 

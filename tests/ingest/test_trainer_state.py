@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.faults import Unfinished, Unusable
+from errors import Unfinished, Unusable
 from ingest.trainer_state import SILENT, read_trainer_state
 from tests.ingest.folders import write_json
 
