@@ -108,15 +108,19 @@ def summary(found: Sequence[Measured]) -> Table:
         table.add_column(f"{name}: loss", justify="right")
         table.add_column("accuracy", justify="right")
     table.add_column("verdict")
-    table.add_column("why")
     for one in found:
         cells = [str(one.step)]
         for name in DIFFICULTIES:
             loss = one.loss[name]
             cells += ["–" if loss is None else f"{loss:.2f}", _share(one.accuracy[name])]
         style = "bold red" if one.verdict == "REGRESSED" else None
-        table.add_row(*cells, one.verdict, one.reason, style=style)
+        table.add_row(*cells, one.verdict, style=style)
     return table
+
+
+def reasons(found: Sequence[Measured]) -> list[str]:
+    """Why each checkpoint that is not OK is not, a sentence each."""
+    return [f"step {one.step}: {one.reason}" for one in found if one.verdict != "OK"]
 
 
 def _share(value: float | None) -> str:

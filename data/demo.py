@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from commands.bootstrap import deriver, opened
 from commands.supervisor import Child, Supervisor, milepost, stop_on_signals
-from data.claims import claims, line, measured, summary
+from data.claims import claims, line, measured, reasons, summary
 from data.workspace import make
 from errors import MilepostError
 from settings import Settings, Workspace
@@ -102,13 +102,16 @@ def run_demo(root: Path, *, seed: int | None = None) -> bool:
         with reading(engine) as connection:
             found = measured(connection, workspace.settings, run)
     console.print(summary(found))
+    for reason in reasons(found):
+        console.print(reason, markup=False, soft_wrap=True)
     made = claims(found)
     for claim in made:
         mark, style = ("✓", "green") if claim.holds else ("✗", "bold red")
         console.print(f"{mark} {claim.text}", style=style)
     console.print(
         f"{len(found)} checkpoints in {time.monotonic() - began:.0f} s. "
-        f"Look around: milepost dashboard --workspace {root}"
+        f"Look around: milepost dashboard --workspace {root}",
+        soft_wrap=True,
     )
     return all(claim.holds for claim in made)
 
