@@ -103,11 +103,11 @@ def line(one: Measured) -> str:
 def summary(found: Sequence[Measured]) -> Table:
     """All checkpoints in a table."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("step", justify="right")
+    table.add_column("\nstep", justify="right")
     for name in DIFFICULTIES:
-        table.add_column(f"{name}: loss", justify="right")
-        table.add_column("accuracy", justify="right")
-    table.add_column("verdict")
+        table.add_column(f"{name}\nloss", justify="right")
+        table.add_column("\naccuracy", justify="right")
+    table.add_column("\nverdict", no_wrap=True)
     for one in found:
         cells = [str(one.step)]
         for name in DIFFICULTIES:
