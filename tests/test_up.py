@@ -78,7 +78,7 @@ def test_up_runs_the_whole_way_and_ends_with_ctrl_c(
     engine.dispose()
     assert types.count(SyncCompleted) == types.count(CheckpointArrived) == 1
     assert types.count(EvaluationCompleted) == 1
-    children = psutil.Process(running.pid).children(recursive=True)
+    children = psutil.Process(running.pid).children()
     assert len(children) == 4
     assert running.stdout is not None
     address = re.search(r"http://\S+", running.stdout.readline())
