@@ -1,0 +1,184 @@
+"""Calibration: of a checkpoint's answers, are as many right as it is sure of?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import streamlit as st
+
+from views.calibration import ALL
+from views.pages import charts, layout, words
+from views.pages.meanings import meaning_of_difficulty, tone_of
+from views.pages.reading import Here, Row
+from views.pages.table import table
+
+COLUMNS = (
+    "step", "difficulty", "verdict", "bin_low", "bin_high", "n", "confidence", "accuracy", "ece",
+    "brier", "n_total", "reason",
+)  # fmt: skip
+SENTENCES = {
+    "calibrated": "is right as often as it is sure",
+    "over-confident": "is surer than it is right",
+    "under-confident": "is right more often than it is sure",
+    "too few to tell": "has too few graded answers to tell",
+}
+
+
+def render(here: Here) -> None:
+    """The page."""
+    view = here.view("calibration")
+    layout.opening(view)
+    rows = here.rows("calibration")
+    if not rows:
+        layout.nothing(here, "Calibration")
+        return
+    steps = sorted({row["step"] for row in rows}, reverse=True)
+    with st.container(horizontal=True):
+        step = layout.choose("Step", steps, key="step", width=layout.NARROW)
+        at_step = [row for row in rows if row["step"] == step]
+        difficulty = st.segmented_control(
+            "Difficulty",
+            list(dict.fromkeys(row["difficulty"] for row in at_step)),
+            default=at_step[0]["difficulty"],
+            required=True,
+            key="difficulty",
+            bind="query-params",
+        )
+    chosen = [row for row in at_step if row["difficulty"] == difficulty]
+    _verdict(step, chosen)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        layout.section(f"Step {step}, bin by bin")
+        bins = [row for row in chosen if row["accuracy"] is not None]
+        if bins:
+            layout.draw(
+                reliability(bins),
+                key="reliability",
+                alternative="Accuracy against confidence in each bin; the diagonal is perfect.",
+            )
+            st.caption(
+                "On the diagonal, confidence and accuracy agree; below it the checkpoint is too "
+                "sure. Bars: 95 % interval. Larger: more answers."
+            )
+        else:
+            layout.callout("neutral", "No bins", "Nothing to draw.", reason=chosen[0]["reason"])
+    with right:
+        layout.section("Error over the run")
+        errors = [row for row in _firsts(rows) if row["ece"] is not None]
+        if errors:
+            layout.draw(
+                error_curve(errors),
+                key="ece",
+                alternative="The expected calibration error over training steps.",
+            )
+            st.caption(
+                "Expected calibration error: how far confidence and accuracy are apart. "
+                "0 % is best."
+            )
+        else:
+            layout.callout("neutral", "Not measured", "No step has enough graded answers.")
+    table(view, at_step, key="calibration-table", columns=COLUMNS)
+
+
+def _firsts(rows: Sequence[Row]) -> list[Row]:
+    """One row for each checkpoint and difficulty; its bins repeat what is said of them all."""
+    return list({(row["checkpoint_id"], row["difficulty"]): row for row in rows}.values())
+
+
+def _verdict(step: int, chosen: Sequence[Row]) -> None:
+    whole = chosen[0]
+    if whole["verdict"] is None:
+        layout.callout("bad", "FAILED", f"Step {step} has no calibration.", reason=whole["reason"])
+        return
+    where = "" if whole["difficulty"] == ALL else f" on {whole['difficulty']}"
+    sentence = f"Step {step} {SENTENCES[whole['verdict']]}{where}"
+    if whole["ece"] is not None:
+        sentence += f": off by {100 * whole['ece']:.1f} points on average"
+    layout.callout(
+        tone_of(whole["verdict"]), whole["verdict"], f"{sentence}.", reason=whole["reason"]
+    )
+
+
+def reliability(bins: Sequence[Row]) -> alt.LayerChart:
+    """Accuracy against confidence; a bin's mark grows with its number of answers."""
+    points = [
+        {
+            "difficulty": row["difficulty"],
+            "meaning": meaning_of_difficulty(row["difficulty"]),
+            "confidence": row["confidence"],
+            "accuracy": row["accuracy"],
+            "low": row["accuracy_low"],
+            "high": row["accuracy_high"],
+            "n": row["n"],
+            "sure": words.percent(row["confidence"]),
+            "right": words.percent(row["accuracy"]),
+            "between": words.interval(row["accuracy_low"], row["accuracy_high"]),
+            "answers": words.count(row["n"], "answer"),
+        }
+        for row in bins
+    ]
+    y = charts.percent_axis("accuracy", "Accuracy (right answers)")
+    base = alt.Chart(charts.source(points)).encode(
+        x=alt.X(
+            "confidence:Q",
+            title="Confidence (probability of the answer)",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format=".0%", tickCount=5, grid=False),
+        ),
+        color=charts.color("meaning"),
+    )
+    diagonal = (
+        alt.Chart(charts.source([{"at": 0, "meaning": "neutral"}, {"at": 1, "meaning": "neutral"}]))
+        .mark_line(strokeDash=[5, 4], strokeWidth=1.5)
+        .encode(x="at:Q", y="at:Q", color=charts.color("meaning"))
+    )
+    bars = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
+        y=alt.Y("low:Q", title="Accuracy (right answers)"), y2="high:Q"
+    )
+    marks = base.mark_point(filled=True, opacity=1).encode(
+        y=y,
+        shape=charts.shape("meaning"),
+        size=alt.Size("n:Q", scale=alt.Scale(range=[40, 320]), legend=None),
+        tooltip=charts.tips(
+            ("difficulty", "Difficulty"),
+            ("sure", "Mean confidence"),
+            ("right", "Right"),
+            ("between", "95 % interval"),
+            ("answers", "From"),
+        ),
+    )
+    return charts.layered(diagonal, bars, marks, height=charts.HEIGHT)
+
+
+def error_curve(rows: Sequence[Row]) -> alt.LayerChart:
+    """The expected calibration error of each difficulty over steps."""
+    points = [
+        {
+            "step": row["step"],
+            "difficulty": row["difficulty"],
+            "meaning": meaning_of_difficulty(row["difficulty"]),
+            "ece": row["ece"],
+            "said": words.percent(row["ece"]),
+            "verdict": row["verdict"],
+            "answers": words.count(row["n_total"], "answer"),
+        }
+        for row in rows
+    ]
+    present = charts.present(points)
+    base = alt.Chart(charts.source(points)).encode(
+        x=charts.steps_axis(points),
+        y=charts.percent_axis("ece", "Expected calibration error", full=False),
+        color=charts.color("meaning", legend=present, neutral=ALL),
+    )
+    marks = base.mark_point(filled=True, size=48, opacity=1).encode(
+        shape=charts.shape("meaning", legend=present, neutral=ALL),
+        tooltip=charts.tips(
+            ("step", "Step"),
+            ("difficulty", "Difficulty"),
+            ("said", "Error"),
+            ("verdict", "Verdict"),
+            ("answers", "From"),
+        ),
+    )
+    return charts.layered(base.mark_line(strokeWidth=2), marks, height=charts.HEIGHT)

@@ -1,0 +1,109 @@
+"""Numbers, times and names as a person reads them. None becomes words, never a number."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from settings import Workspace
+from views.comparison import signed
+
+NOT_MEASURED = "not measured"
+# What Markdown, or Streamlit's own additions to it, would read as more than text.
+_MARKUP = frozenset("\\`*_{}[]()<>#+-.!|~$:^=&")
+
+
+def percent(share: float | None) -> str:
+    """A share as per cent, with a decimal below ten: 0.86 is 86 %."""
+    if share is None:
+        return NOT_MEASURED
+    number = 100 * share
+    return f"{number:.0f} %" if number >= 10 or number == 0 else f"{number:.1f} %"
+
+
+def signed_percent(change: float | None) -> str:
+    """A relative change as per cent with its sign: 0.59 is +59 %."""
+    return NOT_MEASURED if change is None else f"{_signed(change)} %"
+
+
+def points(change: float | None) -> str:
+    """A difference of shares in percentage points with its sign."""
+    return NOT_MEASURED if change is None else f"{_signed(change)} points"
+
+
+def _signed(change: float) -> str:
+    """A hundred times a change with its sign, and no sign at all when it would read as zero."""
+    return "±0" if abs(change) < 0.0005 else signed(100 * change)
+
+
+def nats(loss: float | None) -> str:
+    """A loss with its unit."""
+    return NOT_MEASURED if loss is None else f"{loss:.3f} nats"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A 95 % interval of a share."""
+    if low is None or high is None:
+        return NOT_MEASURED
+    return f"{100 * low:.0f}–{100 * high:.0f} %"
+
+
+def size(n: int | None) -> str:
+    """Bytes in decimal units."""
+    if n is None:
+        return NOT_MEASURED
+    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n >= length:
+            return f"{n / length:.1f} {unit}"
+    return f"{n} bytes"
+
+
+def seconds(duration: float | None) -> str:
+    """A duration; minutes from two minutes on."""
+    if duration is None:
+        return NOT_MEASURED
+    if duration < 120:
+        return f"{duration:.1f} s"
+    return f"{duration / 60:.0f} min"
+
+
+def count(n: int, noun: str) -> str:
+    """A number of things: 1 example, 1,200 examples."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """easy, medium and hard."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def named(word: str | None) -> str | None:
+    """A word of the views as a person writes it: near_miss is near miss."""
+    return word and word.replace("_", " ")
+
+
+def ago(when: str, now: datetime | None = None) -> str:
+    """How long ago a UTC time in ISO 8601 was."""
+    passed = ((now or datetime.now(UTC)) - datetime.fromisoformat(when)).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if passed >= length:
+            return f"{count(int(passed // length), unit)} ago"
+    return "just now"
+
+
+def exact(when: str, zone: str | None = None) -> str:
+    """A UTC time in ISO 8601 as date and time in `zone`, or in UTC."""
+    place: tzinfo = ZoneInfo(zone) if zone else UTC
+    return f"{datetime.fromisoformat(when).astimezone(place):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def plain(text: str) -> str:
+    """`text` so that Markdown shows it as it is."""
+    return "".join(f"\\{one}" if one in _MARKUP else one for one in text).replace("\n", " ")
+
+
+def command(workspace: Workspace, *words: str) -> str:
+    """A `milepost` command line that works from any folder."""
+    return shlex.join(["milepost", *words, "--workspace", str(workspace.root)])
