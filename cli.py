@@ -265,10 +265,13 @@ def replay(
         if name not in {one.name for one in known}:
             listing = ", ".join(one.name for one in known)
             raise UsageError(f"nothing derived is called {name!r}. There are: {listing}.")
-    with opened(place) as engine:
-        stopped = projections.replay(
-            engine, known, names or [], progress=lambda name: print(f"deriving {name}")
-        )
+    with opened(place) as engine, Console().status("") as status:
+
+        def progress(name: str) -> None:
+            status.update(f"deriving {name}")
+            print(f"deriving {name}")
+
+        stopped = projections.replay(engine, known, names or [], progress=progress)
         with reading(engine) as connection:
             position = log.head(connection)
     for state in stopped:

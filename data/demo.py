@@ -170,28 +170,35 @@ def _follow(
     derive = deriver(engine, workspace)
     said: set[int] = set()
     changed = time.monotonic()
-    while not running.stop.wait(POLL_SECONDS):
-        running.check()
-        derive()
-        with reading(engine) as connection:
-            failed = _failures(connection, workspace.settings, run)
-            judged = measured(connection, workspace.settings, run)
-        if failed:
-            raise MilepostError(f"{failed[0]} FAILED. `milepost status` says more.")
-        for one in judged:
-            if one.step not in said:
-                said.add(one.step)
-                changed = time.monotonic()
-                console.print(line(one), style="bold red" if one.verdict == "REGRESSED" else "")
-        code = trainer.process.poll()
-        if code not in (None, 0):
-            raise MilepostError(f"the training ended with exit code {code}. See {trainer.log}")
-        if code == 0 and len(judged) == len(list(folder.glob("checkpoint-*"))):
-            return
-        if time.monotonic() - changed > PATIENCE_SECONDS:
-            raise MilepostError(
-                f"no checkpoint was evaluated for {PATIENCE_SECONDS:.0f} s. See {workspace.logs}"
-            )
+    with console.status("training …") as status:
+        while not running.stop.wait(POLL_SECONDS):
+            running.check()
+            derive()
+            with reading(engine) as connection:
+                failed = _failures(connection, workspace.settings, run)
+                judged = measured(connection, workspace.settings, run)
+            for one in judged:
+                if one.step not in said:
+                    said.add(one.step)
+                    changed = time.monotonic()
+                    console.print(line(one), style="bold red" if one.verdict == "REGRESSED" else "")
+            saved = len(list(folder.glob("checkpoint-*")))
+            status.update(f"{saved} checkpoints saved, {len(judged)} evaluated")
+            ended = trainer.process.poll() is not None
+            _refuse_trouble(failed, trainer, time.monotonic() - changed, workspace.logs)
+            if ended and len(judged) == len(list(folder.glob("checkpoint-*"))):
+                return
+
+
+def _refuse_trouble(failed: list[str], trainer: Training, quiet_seconds: float, logs: Path) -> None:
+    """Raises MilepostError for what would keep the demo from ever ending well."""
+    if failed:
+        raise MilepostError(f"{failed[0]} FAILED. `milepost status` says more.")
+    code = trainer.process.poll()
+    if code not in (None, 0):
+        raise MilepostError(f"the training ended with exit code {code}. See {trainer.log}")
+    if quiet_seconds > PATIENCE_SECONDS:
+        raise MilepostError(f"nothing was evaluated for {PATIENCE_SECONDS:.0f} s. See {logs}")
 
 
 def _failures(connection: Connection, settings: Settings, run: str) -> list[str]:
