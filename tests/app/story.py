@@ -7,7 +7,6 @@ rejected. 720 is being evaluated and stands at 40 of 120 examples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,11 +68,11 @@ UNDER_WAY = 720
 
 
 class Story(NamedTuple):
-    """The workspace, and the evaluation under way with the examples that it still has to record."""
+    """The workspace, and the checkpoint being evaluated; easy is recorded, medium and hard not."""
 
     workspace: Path
     evaluation_id: str
-    waiting: Sequence[Example]
+    checkpoint_id: str
 
 
 def make_workspace(root: Path) -> Engine:
@@ -145,8 +144,7 @@ def tell(root: Path) -> Story:
     )
     newest = arrive(engine, UNDER_WAY, run="second")
     under_way = start(engine, newest, SUITES, examples=3 * N)
-    seen = answers(examples, Skill(34, 26, 7))
-    record(engine, under_way, seen[:N])
+    record(engine, under_way, answers(examples, Skill(39, 0, 0))[:N])
     derive(root, engine)
     engine.dispose()
-    return Story(root, under_way, [example for example, _ in seen[N:]])
+    return Story(root, under_way, newest)

@@ -97,6 +97,8 @@ class Here:
 
     def behind(self) -> list[str]:
         """The names of derived views that lack events or follow other settings."""
+        if self.pulse.position == 0:
+            return []
         known = {state.name: state for state in self.pulse.states}
         wanted = stamps(registry.projections(self.workspace.settings))
         return [

@@ -1,0 +1,208 @@
+"""Every page on a made-up history: what it says, what it refuses to say, and its empty states."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from streamlit.testing.v1 import AppTest
+
+from settings import load_workspace
+from store.engine import connect
+from tests.app.conftest import Show
+from tests.app.story import (
+    MARKUP,
+    REASON,
+    REJECTION,
+    SUITES,
+    Skill,
+    Story,
+    answers,
+    derive,
+    make_workspace,
+    register,
+)
+from tests.logs import arrive, evaluate, fail, start
+from views.pages.contents import SECTIONS
+
+TITLES = {page.path: page.title for pages in SECTIONS.values() for page in pages}
+PATHS = list(TITLES)
+
+
+def said(app: AppTest) -> str:
+    """All the words on the page, Markdown's escapes taken out."""
+    elements = [*app.title, *app.markdown, *app.caption, *app.text, *app.code]
+    return re.sub(r"\\(.)", r"\1", "\n".join(one.value for one in elements))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_has_its_title_a_chart_and_a_table(show: Show, told: Story, path: str) -> None:
+    app = show(told.workspace, path)
+    assert [one.value for one in app.title] == [TITLES[path]]
+    assert len(app.get("vega_lite_chart")) >= 1
+    if path != "overview":
+        assert len(app.dataframe[0].value) >= 1
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_page_shows_a_number_for_what_was_not_measured(
+    show: Show, told: Story, path: str
+) -> None:
+    app = show(told.workspace, path, run="second", step="400")
+    words = said(app)
+    assert not re.search(r"\b(nan|inf|None|NaT)\b", words)
+
+
+def test_the_overview_says_what_changed_and_what_to_keep(show: Show, told: Story) -> None:
+    words = said(show(told.workspace))
+    assert "Step 640 is worse than 560 on easy: loss +" in words
+    assert "accuracy 88 % → 40 %. Keep step 560." in words
+    assert "/checkpoints/second/checkpoint-560" in words
+    assert f"milepost show regression --run second --workspace {told.workspace}" in words
+
+
+def test_the_overview_shows_how_far_the_evaluation_under_way_is(show: Show, told: Story) -> None:
+    app = show(told.workspace)
+    (bar,) = app.get("progress")
+    assert bar.proto.value == 33
+    assert bar.proto.text.startswith("**second step 720**: 40 of 120 examples (33 %)")
+    assert "No evaluator is running: the counts stand until one takes over." in said(app)
+
+
+def test_the_newest_run_is_shown_unless_the_address_names_another(show: Show, told: Story) -> None:
+    assert "Step 640" in said(show(told.workspace))
+    assert "Step 300 is the best so far" in said(show(told.workspace, run="first"))
+
+
+def test_a_run_that_does_not_exist_falls_back_to_the_newest(show: Show, told: Story) -> None:
+    assert "Step 640" in said(show(told.workspace, run="third"))
+
+
+def test_the_name_of_the_failure_and_its_reason_stand_on_the_page(show: Show, told: Story) -> None:
+    for path in ("results", "alerts"):
+        assert f"NothingScored: {REASON}" in said(show(told.workspace, path))
+
+
+def test_a_failed_checkpoint_has_no_numbers_in_its_results(show: Show, told: Story) -> None:
+    (table,) = [one.value for one in show(told.workspace, "results").dataframe]
+    failed = table[table["step"] == 400]
+    assert len(failed) == len(SUITES)
+    assert failed["reason"].tolist() == [f"NothingScored: {REASON}"] * len(SUITES)
+    assert failed[["loss", "accuracy"]].isna().to_numpy().all()
+
+
+def test_a_failed_newest_checkpoint_is_said_to_have_failed(show: Show, tmp_path: Path) -> None:
+    engine = make_workspace(tmp_path)
+    examples = register(engine)
+    evaluate(engine, arrive(engine, 10), SUITES, answers(examples, Skill(9, 5, 1)))
+    broken = arrive(engine, 20)
+    fail(engine, start(engine, broken, SUITES, examples=120), broken, SUITES, message=REASON)
+    derive(tmp_path, engine)
+    engine.dispose()
+    words = said(show(tmp_path))
+    assert "The evaluation of step 20 FAILED, so nothing is known about it. Keep step 10" in words
+    assert f"NothingScored: {REASON}" in words
+
+
+@pytest.mark.parametrize("path", ["calibration", "corrections", "checkpoints"])
+def test_a_page_about_a_failed_step_says_that_it_failed(show: Show, told: Story, path: str) -> None:
+    words = said(show(told.workspace, path, step="400"))
+    assert "FAILED" in words
+    assert f"NothingScored: {REASON}" in words
+
+
+def test_a_rejected_folder_is_in_the_table_of_checkpoints(show: Show, told: Story) -> None:
+    table = show(told.workspace, "checkpoints").dataframe[-1].value
+    rejected = table[table["step"] == 600]
+    assert rejected["reason"].tolist() == [REJECTION]
+    assert rejected["scored"].isna().all()
+
+
+def test_what_a_checkpoint_wrote_is_shown_as_plain_text(show: Show, told: Story) -> None:
+    app = show(told.workspace, "corrections")
+    assert MARKUP in [one.value for one in app.text]
+    assert all(MARKUP not in one.value for one in app.markdown)
+
+
+def test_shares_are_per_cent_and_digests_are_left_out(show: Show, told: Story) -> None:
+    (table,) = [one.value for one in show(told.workspace, "results").dataframe]
+    assert table.loc[(table["step"] == 560) & (table["suite"] == "easy"), "accuracy"].item() == 87.5
+    assert not {"checkpoint_id", "evaluation_id"} & set(table.columns)
+
+
+def test_the_log_is_newest_first_and_filtered_by_type(show: Show, told: Story) -> None:
+    everything = show(told.workspace, "log").dataframe[0].value
+    assert everything["position"].is_monotonic_decreasing
+    assert everything["type"].iloc[0] == "PredictionsRecorded"
+    app = show(told.workspace, "log")
+    app.multiselect(key="types").select("EvaluationFailed").run()
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert row["type"] == "EvaluationFailed"
+    assert REASON in row["payload"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_of_an_empty_workspace_says_what_to_run(
+    show: Show, tmp_path: Path, path: str
+) -> None:
+    make_workspace(tmp_path).dispose()
+    words = said(show(tmp_path, path))
+    if path == "alerts":
+        assert "Nothing needs a look." in words
+    else:
+        assert f"milepost up --workspace {tmp_path}" in words
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path not in ("alerts", "log")])
+def test_every_page_says_how_to_evaluate_what_has_arrived(
+    show: Show, tmp_path: Path, path: str
+) -> None:
+    engine = make_workspace(tmp_path)
+    arrive(engine, 10)
+    derive(tmp_path, engine)
+    engine.dispose()
+    app = show(tmp_path, path)
+    if path == "checkpoints":
+        assert app.dataframe[0].value["status"].tolist() == [["arrived"]]
+    else:
+        assert f"milepost evaluate --workspace {tmp_path}" in said(app)
+
+
+def test_one_example_is_too_few_to_tell(show: Show, tmp_path: Path) -> None:
+    engine = make_workspace(tmp_path)
+    examples = {suite: those[:1] for suite, those in register(engine).items()}
+    for step in (10, 20):
+        evaluate(engine, arrive(engine, step), SUITES, answers(examples, Skill(1, 0, 0)))
+    derive(tmp_path, engine)
+    engine.dispose()
+    assert "Whether step 20 is worse than 10 cannot be told." in said(show(tmp_path))
+    assert "too few graded answers to tell" in said(show(tmp_path, "calibration"))
+
+
+def test_a_view_that_stands_still_is_named_with_its_error(show: Show, story: Story) -> None:
+    engine = connect(load_workspace(story.workspace).database_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE projection SET error = 'ValueError: on purpose' WHERE name = 'ranking'")
+        )
+    engine.dispose()
+    words = said(show(story.workspace))
+    assert "The view ranking failed and shows what it last knew." in words
+    assert "ValueError: on purpose" in words
+    assert f"milepost replay ranking --workspace {story.workspace}" in words
+
+
+def test_without_a_workspace_the_page_says_what_to_run(show: Show, tmp_path: Path) -> None:
+    words = said(show(tmp_path / "nowhere"))
+    assert "Not ready" in words
+    assert "milepost init" in words
+    assert "milepost demo" in words
+
+
+def test_without_a_database_the_page_says_what_to_run(show: Show, tmp_path: Path) -> None:
+    (tmp_path / "milepost.toml").write_text("", encoding="utf-8")
+    words = said(show(tmp_path))
+    assert f"there is no database at {tmp_path / 'milepost.db'}" in words
+    assert "milepost init" in words
