@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from settings import DIFFICULTIES, CurriculumSettings, Difficulty
+from views.words import percent
 
 Strategy = Literal["progressive", "mixed", "hard-focused", "adaptive"]
 
@@ -35,7 +36,7 @@ class Advice(NamedTuple):
 
 def advise(accuracy: Mapping[Difficulty, float], settings: CurriculumSettings) -> Advice:
     """What to train on, from the accuracy (0 to 1) of each of the three difficulties."""
-    mastered, learning = f"{settings.mastered_accuracy:.1%}", f"{settings.learning_accuracy:.1%}"
+    mastered, learning = percent(settings.mastered_accuracy), percent(settings.learning_accuracy)
     frontier = next(
         (one for one in DIFFICULTIES if accuracy[one] < settings.mastered_accuracy), None
     )
@@ -56,12 +57,12 @@ def advise(accuracy: Mapping[Difficulty, float], settings: CurriculumSettings) -
         weights = [learnability(accuracy[one]) for one in DIFFICULTIES]
         why = (
             f"{frontier} is being learned, between {learning} and {mastered}, so shares follow "
-            "learnability, p(1 - p)"
+            "learnability, p(1 − p)"
         )
     least = settings.min_share
     above = apportion(weights, 100 - least * len(DIFFICULTIES))
     shares = {one: least + more for one, more in zip(DIFFICULTIES, above, strict=True)}
-    right = ", ".join(f"{one} {accuracy[one]:.1%}" for one in DIFFICULTIES)
+    right = ", ".join(f"{one} {percent(accuracy[one])}" for one in DIFFICULTIES)
     return Advice(strategy, shares, f"Right answers: {right}; {why}.")
 
 

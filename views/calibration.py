@@ -41,6 +41,7 @@ from views.scope import (
 )
 from views.statistics import binomial, wilson
 from views.view import Column, View
+from views.words import percent
 
 Verdict = Literal["calibrated", "over-confident", "under-confident", "too few to tell"]
 
@@ -143,7 +144,8 @@ def _verdict(labelled: Sequence[tuple[str, Sequence[Sure]]]) -> tuple[Verdict, s
 def _numbers(label: str, group: Sequence[Sure]) -> str:
     confidence, accuracy = _mean_confidence(group), _accuracy(group)
     return (
-        f"mean confidence{label} is {confidence:.1%}, and {accuracy:.1%} of {len(group)} are right"
+        f"mean confidence{label} is {percent(confidence)}, and {percent(accuracy)} of {len(group)} "
+        "are right"
     )
 
 

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 
 from settings import RegressionSettings
 from views.statistics import mcnemar, paired_t
+from views.words import percent, signed
 
 Verdict = Literal["OK", "SUSPECT", "REGRESSED", "INCONCLUSIVE", "FAILED"]
 
@@ -179,7 +180,7 @@ def _judge_accuracy(pairs: Sequence[Pair], settings: RegressionSettings) -> _Jud
         over_limit=-change > limit + ROUNDING,
         evident=p < SIGNIFICANT and lost > won,
         text=(
-            f"accuracy {before:.2f} → {now:.2f} ({signed(100 * change)} points, "
+            f"accuracy {percent(before)} → {percent(now)} ({signed(100 * change)} points, "
             f"limit −{100 * limit:g}{_with_p(p)})"
         ),
     )
@@ -206,12 +207,6 @@ def _loss(observed: Sequence[Observed]) -> float | None:
 def _accuracy(observed: Sequence[Observed]) -> float | None:
     graded = [one.correct for one in observed if one.correct is not None]
     return sum(graded) / len(graded) if graded else None
-
-
-def signed(number: float) -> str:
-    """A change with its sign; one decimal below ten."""
-    text = f"{number:+.0f}" if abs(number) >= 10 else f"{number:+.1f}"
-    return text.replace("-", "−")
 
 
 def _with_p(p: float | None) -> str:

@@ -21,6 +21,7 @@ from store.schema import INTEGER, REAL_NUMBER, TEXT, derived, dumps
 from views.observations import VALIDATION
 from views.scope import CHANGES, SUBJECT, Result, per_run, results_of, rewrite
 from views.view import Column, View
+from views.words import percent
 
 Status = Literal["PASS", "FAIL", "FAILED", "UNTESTED"]
 
@@ -97,10 +98,10 @@ def _status(
     failed = sum(one.n_failed for one in results)
     left_out = f" {failed} examples could not be scored and are left out." if failed else ""
     if threshold is None:
-        reason = f"Accuracy {accuracy:.3f}; the suite has no pass_threshold in milepost.toml."
+        reason = f"{percent(accuracy)} right; the suite has no pass_threshold in milepost.toml."
         return "UNTESTED", None, reason + left_out
     passed = accuracy >= threshold
-    reason = f"Accuracy {accuracy:.3f} {'≥' if passed else '<'} pass_threshold {threshold:g}."
+    reason = f"{percent(accuracy)} right, and at least {percent(threshold)} must be."
     return "PASS" if passed else "FAIL", passed, reason + left_out
 
 

@@ -84,8 +84,8 @@ def test_the_strategy_follows_the_easiest_that_is_not_mastered(
 
 def test_the_reason_is_one_sentence_with_the_numbers() -> None:
     assert advise(accuracy(0.5, 0.2, 0.0), CurriculumSettings()).reason == (
-        "Right answers: easy 50.0%, medium 20.0%, hard 0.0%; easy is being learned, between 30.0% "
-        "and 80.0%, so shares follow learnability, p(1 - p)."
+        "Right answers: easy 50 %, medium 20 %, hard 0 %; easy is being learned, between 30 % "
+        "and 80 %, so shares follow learnability, p(1 − p)."
     )
 
 

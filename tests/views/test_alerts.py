@@ -115,7 +115,7 @@ def test_a_failing_test_is_an_alert_with_its_numbers(engine: Engine) -> None:
     (row,) = raised(engine, settings_with_tests())
     assert only(row, "kind", "severity", "checkpoint_id") == ("failing_test", "warning", failing)
     assert row["title"] == "Step 100 fails easy"
-    assert row["detail"].startswith("easy: Accuracy 0.400 < ")
+    assert row["detail"].startswith("easy: 40 % right, and at least ")
     assert row["raised_at"] == recorded_at(engine, EvaluationCompleted, 1)
     evaluate(engine, 200, examples, 20)
     assert raised(engine, settings_with_tests()) == []

@@ -92,9 +92,7 @@ def test_errors_that_cancel_in_the_whole_are_found_in_the_bins() -> None:
     sample = [*sure(0.9, 30, 30), *sure(0.1, 20, 20)]
     found = judge(sample, CalibrationSettings())
     assert found.verdict == "over-confident"
-    assert (
-        found.reason == "mean confidence between 0.8 and 0.95 is 90.0%, and 50.0% of 60 are right"
-    )
+    assert found.reason == "mean confidence between 0.8 and 0.95 is 90 %, and 50 % of 60 are right"
     assert found.ece == pytest.approx(0.4)
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from settings import RegressionSettings
-from views.comparison import Observed, Pair, alone, compare, signed
+from views.comparison import Observed, Pair, alone, compare
 
 SETTINGS = RegressionSettings(loss_increase=0.15, accuracy_drop=0.10, min_examples=20)
 
@@ -42,7 +42,7 @@ def test_a_large_and_evident_drop_is_a_regression() -> None:
     assert found.accuracy_p == pytest.approx(2 * 0.5**23)
     assert found.reason == (
         "loss 0.500 → 0.500 (+0.0 %, limit +15 %, p = 1.000); "
-        "accuracy 0.86 → 0.40 (−46 points, limit −10, p < 0.001). "
+        "accuracy 86 % → 40 % (−46 points, limit −10, p < 0.001). "
         "Worse than the limit allows, and beyond chance."
     )
 
@@ -121,10 +121,3 @@ def test_nothing_to_compare_with_is_inconclusive_with_its_own_numbers() -> None:
     assert (found.verdict, found.reason, found.n) == ("INCONCLUSIVE", "the first", 2)
     assert (found.loss, found.accuracy) == (1.5, 0.5)
     assert (found.loss_before, found.accuracy_before, found.accuracy_change) == (None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("number", "text"), [(-46.0, "−46"), (58.98, "+59"), (0.42, "+0.4"), (-9.96, "−10.0")]
-)
-def test_changes_are_written_with_their_sign(number: float, text: str) -> None:
-    assert signed(number) == text

@@ -57,9 +57,9 @@ def test_each_checkpoint_has_shares_that_follow_its_accuracies(engine: Engine) -
     # 500 steps gained 0.4, 0.6 and 0.1: in 1,000 steps that is twice as much.
     assert [row["progress"] for row in rows[3:]] == pytest.approx([0.8, 1.2, 0.2])
     assert (rows[0]["run"], rows[0]["checkpoint_id"]) == ("run", checkpoint)
-    assert rows[0]["reason"].startswith("Right answers: easy 50.0%, medium 20.0%, hard 0.0%;")
+    assert rows[0]["reason"].startswith("Right answers: easy 50 %, medium 20 %, hard 0 %;")
     assert rows[0]["reason"].endswith("No progress to tell: no earlier step measured it.")
-    assert rows[3]["reason"].endswith("only hard is left below 80.0%, so it gets the most.")
+    assert rows[3]["reason"].endswith("only hard is left below 80 %, so it gets the most.")
 
 
 def test_losses_and_accuracies_are_those_of_the_results(engine: Engine) -> None:

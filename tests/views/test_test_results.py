@@ -49,8 +49,8 @@ def checkpoint(engine: Engine) -> str:
 @pytest.mark.parametrize(
     ("threshold", "status", "passed", "reason"),
     [
-        (0.75, "PASS", True, "Accuracy 0.750 ≥ pass_threshold 0.75."),
-        (0.76, "FAIL", False, "Accuracy 0.750 < pass_threshold 0.76."),
+        (0.75, "PASS", True, "75 % right, and at least 75 % must be."),
+        (0.76, "FAIL", False, "75 % right, and at least 76 % must be."),
         (None, "UNTESTED", None, "no pass_threshold in milepost.toml."),
     ],
 )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from settings import Workspace
-from views.comparison import signed
+from views.words import signed
 
 NOT_MEASURED = "not measured"
 # What Markdown, or Streamlit's own additions to it, would read as more than text.
