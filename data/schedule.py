@@ -1,4 +1,4 @@
-"""The learning rate over a run: warm-up, half a cosine down, and one spike taken on purpose.
+"""The learning rate over a run: warm-up, a power law down, and one spike taken on purpose.
 
 The spike stands just before a save, so that one checkpoint of the run is truly worse than the one
 before it, by the damage that too high a learning rate really does.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 WARMUP_SHARE = 0.05
 LAST_FACTOR = 0.02
+POWER = 1.5
 
 
 @dataclass(frozen=True)
@@ -34,4 +35,4 @@ class Schedule:
         if done < warmup:
             return (done + 1) / warmup
         share = min(1.0, (done - warmup) / max(1, self.steps - warmup))
-        return LAST_FACTOR + (1 - LAST_FACTOR) * (1 + math.cos(math.pi * share)) / 2
+        return LAST_FACTOR + (1 - LAST_FACTOR) * math.pow(1 - share, POWER)

@@ -37,12 +37,6 @@ def copy(random: Random, sizes: range) -> Question:
     return Question(f"copy {word}", word)
 
 
-def last(random: Random, sizes: range) -> Question:
-    """The last letter of the word."""
-    word = _word(random, sizes)
-    return Question(f"last {word}", word[-1])
-
-
 def upper(random: Random, sizes: range) -> Question:
     """The word in capital letters."""
     word = _word(random, sizes)
@@ -79,11 +73,10 @@ def successor(random: Random, sizes: range) -> Question:
     return Question(f"after {number}", str(number + 1))
 
 
-def count(random: Random, sizes: range) -> Question:
-    """How often the first letter stands in the word after it."""
-    word = _word(random, sizes, letters="abc")
-    letter = random.choice("abc")
-    return Question(f"count {letter} {word}", str(word.count(letter)))
+def double(random: Random, sizes: range) -> Question:
+    """Each letter of the word twice."""
+    word = _word(random, sizes)
+    return Question(f"double {word}", "".join(letter * 2 for letter in word))
 
 
 def add(random: Random, sizes: range) -> Question:
@@ -111,8 +104,8 @@ def shift(random: Random, sizes: range) -> Question:
     return Question(f"shift {steps} {word}", "".join(moved))
 
 
-def _word(random: Random, sizes: range, letters: str = LETTERS) -> str:
-    return "".join(random.choices(letters, k=random.choice(sizes)))
+def _word(random: Random, sizes: range) -> str:
+    return "".join(random.choices(LETTERS, k=random.choice(sizes)))
 
 
 def _number(random: Random, sizes: range) -> int:
@@ -129,20 +122,21 @@ def _skill(
 
 
 SKILLS = (
-    _skill("easy", copy, 2, 3),
-    _skill("easy", last, 3, 5),
-    _skill("easy", upper, 2, 3),
+    _skill("easy", copy, 4, 5),
+    _skill("easy", upper, 4, 5),
     _skill("easy", parity, 3, 5),
-    _skill("easy", largest, 3, 3),
-    _skill("medium", reverse, 3, 4),
-    _skill("medium", sort, 3, 4),
-    _skill("medium", successor, 3, 4),
-    _skill("medium", count, 5, 7),
-    _skill("medium", add, 2, 2),
-    _skill("medium", as_json, 2, 3),
-    _skill("hard", reverse, 5, 6),
-    _skill("hard", sort, 5, 6),
-    _skill("hard", add, 3, 3),
+    _skill("easy", largest, 4, 5),
+    _skill("easy", successor, 3, 5),
+    _skill("easy", reverse, 4, 5),
+    _skill("easy", sort, 4, 5),
+    _skill("medium", reverse, 6, 7),
+    _skill("medium", sort, 6, 7),
+    _skill("medium", double, 6, 7),
+    _skill("medium", as_json, 4, 5),
+    _skill("medium", add, 1, 2),
+    _skill("hard", reverse, 8, 9),
+    _skill("hard", sort, 8, 9),
+    _skill("hard", add, 3, 4),
     _skill("hard", multiply, 2, 2),
     _skill("hard", shift, 3, 4),
 )
