@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from errors import MilepostError
 from settings import Workspace, find_workspace
 from views import registry
-from views.pages import layout, live, reading, setup
+from views.pages import layout, live, reading, setup, words
 from views.pages.contents import SECTIONS
+from views.pages.layout import Command
 from views.pages.reading import Here
 
 ART = Path(layout.__file__).parent
@@ -46,7 +47,16 @@ def main(first: str = "overview") -> None:
     st.set_page_config(page_title=f"{chosen.title} · Milepost")
     with st.sidebar:
         live.follow(here)
-    chosen.run()
+    try:
+        chosen.run()
+    except SQLAlchemyError as error:
+        layout.callout(
+            "bad",
+            "Unreadable",
+            "The database cannot be read; this page tries again when the log goes on.",
+            reason=str(error),
+            commands=[Command("What is wrong:", words.command(workspace, "status"))],
+        )
 
 
 def _look(workspace: Workspace) -> Here:

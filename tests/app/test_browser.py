@@ -14,6 +14,7 @@ from settings import load_workspace
 from store.engine import connect
 from tests.app.browser import PATIENCE_SECONDS, chromium, complaints, launched, served, settle
 from tests.app.story import MARKUP, REASON, SUITES, N, Skill, Story, answers, derive
+from tests.conftest import Demo
 from tests.logs import complete, questions, record
 from views.pages.contents import SECTIONS
 
@@ -55,7 +56,8 @@ def opened(browser: Browser, address: str, path: str = "", *, phone: bool = Fals
     return page
 
 
-def test_every_page_opens_with_its_title_and_a_chart(browser: Browser, address: str) -> None:
+def visit_every_page(browser: Browser, address: str) -> None:
+    """Opens each page from the navigation; none may lack its title or chart, or complain."""
     page = browser.new_page(viewport=DESK)
     page.set_default_timeout(PATIENCE)
     errors = complaints(page)
@@ -70,6 +72,22 @@ def test_every_page_opens_with_its_title_and_a_chart(browser: Browser, address: 
         assert page.title() == f"{title} · Milepost"
     page.close()
     assert errors == []
+
+
+def test_every_page_opens_with_its_title_and_a_chart(browser: Browser, address: str) -> None:
+    visit_every_page(browser, address)
+
+
+@pytest.mark.demo
+@pytest.mark.timeout(900)
+def test_every_page_opens_on_the_demos_database(
+    browser: Browser, demo: Demo, tmp_path: Path
+) -> None:
+    with served(demo.workspace, tmp_path / "dashboard.log") as address:
+        visit_every_page(browser, address)
+        page = opened(browser, address, "regression")
+        expect(page.get_by_text("REGRESSED").first).to_be_visible()
+        page.close()
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -11,12 +11,15 @@ from streamlit.testing.v1 import AppTest
 
 from settings import load_workspace
 from store.engine import connect
+from store.liveness import Pulse
+from store.records import Example, example_id_of
 from tests.app.conftest import Show
 from tests.app.story import (
     MARKUP,
     REASON,
     REJECTION,
     SUITES,
+    N,
     Skill,
     Story,
     answers,
@@ -24,7 +27,8 @@ from tests.app.story import (
     make_workspace,
     register,
 )
-from tests.logs import arrive, evaluate, fail, start
+from tests.logs import Seen, arrive, evaluate, fail, register_suite, start
+from views import registry
 from views.pages.contents import SECTIONS
 
 TITLES = {page.path: page.title for pages in SECTIONS.values() for page in pages}
@@ -192,6 +196,81 @@ def test_a_view_that_stands_still_is_named_with_its_error(show: Show, story: Sto
     assert "The view ranking failed and shows what it last knew." in words
     assert "ValueError: on purpose" in words
     assert f"milepost replay ranking --workspace {story.workspace}" in words
+
+
+def test_a_view_that_the_database_cannot_give_is_said_to_be_unreadable(
+    show: Show, story: Story
+) -> None:
+    engine = connect(load_workspace(story.workspace).database_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP VIEW rankings"))
+    engine.dispose()
+    words = said(show(story.workspace, "ranking"))
+    assert "no such table: rankings" in words
+    assert f"milepost status --workspace {story.workspace}" in words
+
+
+def test_the_sidebar_says_what_runs(show: Show, story: Story) -> None:
+    assert "Nothing is running" in said(show(story.workspace))
+    engine = connect(load_workspace(story.workspace).database_url)
+    with Pulse(engine, "evaluate") as pulse:
+        pulse.say("evaluating second step 720: 40 of 120 examples")
+        words = said(show(story.workspace))
+    engine.dispose()
+    assert "**evaluate** evaluating second step 720: 40 of 120 examples" in words
+    assert "No evaluator is running" not in words
+
+
+def test_views_that_lack_events_are_counted_in_the_sidebar(show: Show, story: Story) -> None:
+    engine = connect(load_workspace(story.workspace).database_url)
+    arrive(engine, 800, run="second")
+    engine.dispose()
+    views = len(registry.projections(load_workspace(story.workspace).settings))
+    assert f"{views} views behind" in said(show(story.workspace))
+
+
+def test_a_suite_of_which_every_example_failed_has_no_number(show: Show, tmp_path: Path) -> None:
+    engine = make_workspace(tmp_path)
+    examples = register(engine)
+    for step, failing in ((10, False), (20, True)):
+        seen = [
+            (example, Seen("", error="no token to score"))
+            if failing and example in examples["hard"]
+            else (example, what)
+            for example, what in answers(examples, Skill(30, 20, 10))
+        ]
+        evaluate(engine, arrive(engine, step), SUITES, seen)
+    derive(tmp_path, engine)
+    engine.dispose()
+    app = show(tmp_path)
+    assert "Step 20 FAILED on hard: nothing was measured there." in said(app)
+    assert [one.label for one in app.metric if "hard" in one.label] == []
+
+
+def test_suites_that_nobody_grades_have_a_loss_and_no_accuracy(show: Show, tmp_path: Path) -> None:
+    engine = make_workspace(tmp_path)
+    texts = [
+        Example(
+            "prose", example_id_of("text", (), f"text {k:02}"), k + 1, "text", (), f"text {k:02}"
+        )
+        for k in range(N)
+    ]
+    register_suite(engine, texts, suite_id="prose")
+    for step, loss in ((10, -8.0), (20, -6.0)):
+        seen = [(one, Seen("", target_logprob=loss)) for one in texts]
+        evaluate(engine, arrive(engine, step), ["prose"], seen)
+    derive(tmp_path, engine)
+    engine.dispose()
+    app = show(tmp_path)
+    assert "No accuracy yet." in said(app)
+    (loss_of_prose,) = [one for one in app.metric if "prose" in one.label]
+    assert loss_of_prose.label == "Loss, prose"
+    assert loss_of_prose.value == "0.750 nats"  # 6 nats over 8 tokens
+    assert "No suite of this role has it" in said(show(tmp_path, "results", measure="Accuracy"))
+    for path in ("calibration", "curriculum", "ranking", "corrections", "hard-examples", "tests"):
+        assert re.search(
+            "FAILED|No rank|No advice|No threshold|too few", said(show(tmp_path, path))
+        )
 
 
 def test_without_a_workspace_the_page_says_what_to_run(show: Show, tmp_path: Path) -> None:

@@ -36,49 +36,50 @@ def render(here: Here) -> None:
     steps = sorted({row["step"] for row in rows}, reverse=True)
     with st.container(horizontal=True):
         step = layout.choose("Step", steps, key="step", width=layout.NARROW)
-        at_step = [row for row in rows if row["step"] == step]
-        difficulty = st.segmented_control(
-            "Difficulty",
-            list(dict.fromkeys(row["difficulty"] for row in at_step)),
-            default=at_step[0]["difficulty"],
-            required=True,
-            key="difficulty",
-            bind="query-params",
-        )
+        at_step = layout.at_step(rows, step)
+        names = [row["difficulty"] for row in at_step]
+        difficulty = layout.pick("Difficulty", names, key="difficulty")
     chosen = [row for row in at_step if row["difficulty"] == difficulty]
     _verdict(step, chosen)
     left, right = st.columns(2, gap="medium")
     with left:
-        layout.section(f"Step {step}, bin by bin")
-        bins = [row for row in chosen if row["accuracy"] is not None]
-        if bins:
-            layout.draw(
-                reliability(bins),
-                key="reliability",
-                alternative="Accuracy against confidence in each bin; the diagonal is perfect.",
-            )
-            st.caption(
-                "On the diagonal, confidence and accuracy agree; below it the checkpoint is too "
-                "sure. Bars: 95 % interval. Larger: more answers."
-            )
-        else:
-            layout.callout("neutral", "No bins", "Nothing to draw.", reason=chosen[0]["reason"])
+        _bins(step, chosen)
     with right:
-        layout.section("Error over the run")
-        errors = [row for row in _firsts(rows) if row["ece"] is not None]
-        if errors:
-            layout.draw(
-                error_curve(errors),
-                key="ece",
-                alternative="The expected calibration error over training steps.",
-            )
-            st.caption(
-                "Expected calibration error: how far confidence and accuracy are apart. "
-                "0 % is best."
-            )
-        else:
-            layout.callout("neutral", "Not measured", "No step has enough graded answers.")
+        _errors(rows)
     table(view, at_step, key="calibration-table", columns=COLUMNS)
+
+
+def _bins(step: int, chosen: Sequence[Row]) -> None:
+    layout.section(f"Step {step}, bin by bin")
+    bins = [row for row in chosen if row["accuracy"] is not None]
+    if not bins:
+        layout.callout("neutral", "No bins", "No answer was graded, so there is nothing to draw.")
+        return
+    layout.draw(
+        reliability(bins),
+        key="reliability",
+        alternative="Accuracy against confidence in each bin; the diagonal is perfect.",
+    )
+    st.caption(
+        "On the diagonal, confidence and accuracy agree; below it the checkpoint is too sure. "
+        "Bars: 95 % interval. Larger: more answers."
+    )
+
+
+def _errors(rows: Sequence[Row]) -> None:
+    layout.section("Error over the run")
+    errors = [row for row in _firsts(rows) if row["ece"] is not None]
+    if not errors:
+        layout.callout("neutral", "Not measured", "No step has enough graded answers.")
+        return
+    layout.draw(
+        error_curve(errors),
+        key="ece",
+        alternative="The expected calibration error over training steps.",
+    )
+    st.caption(
+        "Expected calibration error: how far confidence and accuracy are apart. 0 % is best."
+    )
 
 
 def _firsts(rows: Sequence[Row]) -> list[Row]:

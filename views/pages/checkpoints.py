@@ -22,7 +22,7 @@ def render(here: Here) -> None:
     layout.opening(view)
     rows = here.rows("checkpoints")
     if not rows:
-        layout.nothing(here, "Every checkpoint")
+        layout.nothing(here, "This list")
         return
     layout.draw(
         chart(rows), key="checkpoints", alternative="The status of each checkpoint by its step."

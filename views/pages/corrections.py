@@ -28,8 +28,8 @@ def render(here: Here) -> None:
     steps = sorted({row["step"] for row in rows}, reverse=True)
     with st.container(horizontal=True):
         step = layout.choose("Step", steps, key="step", width=layout.NARROW)
-        at_step = [row for row in rows if row["step"] == step]
-        role = layout.choose_role([row["role"] for row in at_step if row["role"]])
+        at_step = layout.at_step(rows, step)
+        role = layout.pick_role([row["role"] for row in at_step if row["role"]])
     patterns = [row for row in at_step if row["error_class"] is not None and row["role"] == role]
     if not patterns:
         reason = at_step[0]["reason"]

@@ -37,7 +37,7 @@ def render(here: Here) -> None:
             layout.nothing(here, "A list of hard examples")
         return
     step = rows[-1]["step"]
-    role = layout.choose_role([row["role"] for row in rows if row["role"]])
+    role = layout.pick_role([row["role"] for row in rows if row["role"]])
     examples = [row for row in rows if row["type"] is not None and row["role"] == role]
     if not examples:
         layout.callout(

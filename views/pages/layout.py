@@ -17,6 +17,7 @@ from views.view import View
 NEWEST = "newest"
 FAILURES_SHOWN = 3
 NARROW = 220
+LONG, SCROLLED = 1200, 320
 
 T = TypeVar("T")
 
@@ -68,23 +69,39 @@ def callout(
 
 def nothing(here: Here, what: str) -> None:
     """In place of a page's chart and table while the run has no rows for it."""
-    workspace, checkpoints = here.workspace, here.rows("checkpoints")
+    checkpoints = here.rows("checkpoints")
     states = {row["status"] for row in checkpoints}
     if "evaluating" in states:
-        callout("neutral", "Soon", f"{what} stands here as soon as an evaluation has ended.")
+        word, sentence = "Soon", f"{what} stands here as soon as an evaluation has ended."
     elif "arrived" in states:
-        start = Command("Evaluate what waits:", words.command(workspace, "evaluate"))
-        callout("neutral", "Not evaluated yet", f"{what} needs an evaluation.", commands=[start])
+        word, sentence = "Not evaluated yet", f"{what} needs an evaluation."
     elif here.behind() or here.pulse.standing_still():
-        catch_up = Command("Bring the views up to date:", words.command(workspace, "status"))
-        callout("warning", "Views behind", f"{what} is not derived yet.", commands=[catch_up])
+        word, sentence = "Views behind", f"{what} is not derived yet."
     else:
-        start = Command(
+        word, sentence = "Nothing yet", f"No checkpoint is here, and {_lower(what)} needs one."
+    callout("neutral", word, sentence, commands=beginning(here, checkpoints))
+
+
+def beginning(here: Here, checkpoints: Sequence[Row]) -> list[Command]:
+    """What to run while nothing of a run is evaluated."""
+    workspace, states = here.workspace, {row["status"] for row in checkpoints}
+    if "evaluating" in states:
+        return []
+    if "arrived" in states:
+        return [Command("Evaluate what waits:", words.command(workspace, "evaluate"))]
+    if here.behind() or here.pulse.standing_still():
+        return [Command("Bring the views up to date:", words.command(workspace, "status"))]
+    return [
+        Command(
             f"Checkpoints are expected in {workspace.checkpoints}, as RUN/checkpoint-N. Watch, "
             "evaluate and serve this page at once:",
             words.command(workspace, "up"),
         )
-        callout("neutral", "Nothing yet", f"{what} needs a checkpoint.", commands=[start])
+    ]
+
+
+def _lower(what: str) -> str:
+    return what[0].lower() + what[1:]
 
 
 def failures(checkpoints: Sequence[Row]) -> None:
@@ -112,9 +129,14 @@ def facts(pairs: Mapping[str, str | None]) -> None:
 
 
 def texts(pairs: Mapping[str, str | None]) -> None:
-    """Texts of prompts and answers as they are: no Markdown, no HTML; side by side."""
+    """Texts of prompts and answers as they are: no Markdown, no HTML; side by side.
+
+    Long ones scroll.
+    """
+    longest = max(len(value or "") for value in pairs.values())
+    height: Literal["stretch"] | int = "stretch" if longest < LONG else SCROLLED
     for place, (label, value) in zip(st.columns(len(pairs)), pairs.items(), strict=True):
-        with place, st.container(border=True, gap="xxsmall", height="stretch"):
+        with place, st.container(border=True, gap="xxsmall", height=height):
             st.caption(label)
             st.text(value if value is not None else "–")
 
@@ -131,20 +153,28 @@ def draw(chart: Chart, *, key: str, alternative: str) -> None:
     st.altair_chart(chart, width="stretch", key=key, alt=alternative)
 
 
-def choose_role(roles: Sequence[str]) -> str | None:
-    """One of the suites' roles; asks only where there are several. None where there is none."""
-    known = sorted(set(roles), key=lambda role: (role != VALIDATION, role))
+def pick(label: str, options: Sequence[str], *, key: str, about: str | None = None) -> str | None:
+    """One of a few, the first unless another is picked; asks only where there are several."""
+    known = list(dict.fromkeys(options))
     if len(known) < 2:
         return known[0] if known else None
-    return st.segmented_control(
-        "Role of the suites",
-        known,
-        default=known[0],
-        required=True,
-        key="role",
-        bind="query-params",
-        help="validation measures; mining is the pool for new training data",
+    picked = st.segmented_control(
+        label, known, default=known[0], required=True, key=key, bind="query-params", help=about
     )
+    return picked if picked in known else known[0]
+
+
+def pick_role(roles: Sequence[str]) -> str | None:
+    """One of the suites' roles, validation first."""
+    known = sorted(set(roles), key=lambda role: (role != VALIDATION, role))
+    about = "validation measures; mining is the pool for new training data"
+    return pick("Role of the suites", known, key="role", about=about)
+
+
+def at_step(rows: Sequence[Row], step: int) -> list[Row]:
+    """The rows of one checkpoint at `step`: the last, should a step have several."""
+    found = [row for row in rows if row["step"] == step]
+    return [row for row in found if row["checkpoint_id"] == found[-1]["checkpoint_id"]]
 
 
 def choose(

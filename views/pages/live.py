@@ -6,7 +6,11 @@ again, once for all that came in between.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import streamlit as st
+from sqlalchemy.exc import SQLAlchemyError
 
 from views.pages import layout, reading, words
 from views.pages.layout import Command
@@ -15,7 +19,17 @@ from views.pages.reading import Here, Running
 EVERY_SECONDS = 2.0
 
 
+@contextmanager
+def patiently() -> Iterator[None]:
+    """Says so when the database cannot be read just now, as while it is being replaced."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        st.caption(f"The database cannot be read just now: {words.plain(str(error))}")
+
+
 @st.fragment(run_every=EVERY_SECONDS)
+@patiently()
 def follow(here: Here) -> None:
     """What runs and how far the log is; has the page drawn again when that is due."""
     if reading.file_number(here.workspace.database_url) != here.file:
@@ -39,6 +53,7 @@ def follow(here: Here) -> None:
 
 
 @st.fragment(run_every=EVERY_SECONDS)
+@patiently()
 def progress(here: Here) -> None:
     """How far each evaluation under way is."""
     under_way = reading.running(here.engine)

@@ -58,7 +58,7 @@ def _verdict(
         judged.word,
         judged.sentence,
         reason=judged.reason,
-        commands=_next(here, judged, checkpoints),
+        commands=_next(here, judged, checkpoints, regressions),
         big=True,
         key="verdict",
     )
@@ -67,28 +67,22 @@ def _verdict(
         st.caption(f"{ICONS['bad']} {words.plain(earlier)}")
 
 
-def _next(here: Here, judged: Verdict, checkpoints: Sequence[Row]) -> list[Command]:
-    workspace = here.workspace
-    keep = judged.keep
+def _next(
+    here: Here, judged: Verdict, checkpoints: Sequence[Row], regressions: Sequence[Row]
+) -> list[Command]:
+    workspace, keep = here.workspace, judged.keep
+    if not regressions:
+        return layout.beginning(here, checkpoints)
     if keep is None:
-        if any(row["status"] == "arrived" for row in checkpoints):
-            return [Command("Evaluate what waits:", words.command(workspace, "evaluate"))]
-        if any(row["status"] == "evaluating" for row in checkpoints):
-            return []
-        return [
-            Command(
-                f"Checkpoints are expected in {workspace.checkpoints}, as RUN/checkpoint-N. "
-                "Watch, evaluate and serve this page at once:",
-                words.command(workspace, "up"),
-            )
-        ]
+        line = words.command(workspace, "show", "ranking", "--run", regressions[-1]["run"])
+        return [Command("Why no checkpoint is ranked:", line)]
     kept = next((row for row in checkpoints if row["checkpoint_id"] == keep["checkpoint_id"]), None)
     found = []
     if kept is not None and kept["status"] != "removed":
         found.append(Command(f"The checkpoint to keep, step {keep['step']}:", kept["path"]))
     advice = [row for row in here.rows("curriculum") if row["step"] == keep["step"]]
     if judged.tone == "good" and advice and advice[-1]["recommended_share"] is not None:
-        mix = ", ".join(f"{row['recommended_share']} % {row['difficulty']}" for row in advice)
+        mix = ", ".join(f"{row['recommended_share']}\u00a0% {row['difficulty']}" for row in advice)
         purpose = f"Train next on {mix}. Why:"
         line = words.command(workspace, "show", "curriculum", "--run", keep["run"])
         found.append(Command(purpose, line))

@@ -21,7 +21,7 @@ def render(here: Here) -> None:
     layout.opening(view)
     rows = here.rows("results")
     if not rows:
-        layout.nothing(here, "Every result")
+        layout.nothing(here, "A result")
         return
     with st.container(horizontal=True):
         name = st.segmented_control(
@@ -32,7 +32,7 @@ def render(here: Here) -> None:
             key="measure",
             bind="query-params",
         )
-        role = layout.choose_role([row["role"] or UNKNOWN for row in rows])
+        role = layout.pick_role([row["role"] or UNKNOWN for row in rows])
     measure = curves.MEASURES[name or "Loss"]
     chosen = [row for row in rows if (row["role"] or UNKNOWN) == role]
     checkpoints = here.rows("checkpoints")
