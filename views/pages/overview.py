@@ -10,7 +10,14 @@ from views.observations import VALIDATION
 from views.pages import alerts, curves, layout, live, verdict, words
 from views.pages.curves import ACCURACY, LOSS, Measure
 from views.pages.layout import Command
-from views.pages.meanings import BADGE_COLORS, ICONS, MEANINGS, meaning_of_difficulty, tone_of
+from views.pages.meanings import (
+    BADGE_COLORS,
+    ICONS,
+    MEANINGS,
+    Tone,
+    meaning_of_difficulty,
+    tone_of,
+)
 from views.pages.reading import Here, Row
 from views.pages.verdict import Verdict
 
@@ -113,7 +120,7 @@ def _same(one: Row, other: Row) -> bool:
 
 
 def _metric(row: Row, compared: Row | None) -> None:
-    """One result of the newest checkpoint; the colour of its change is that of the verdict."""
+    """One result of the newest checkpoint, with its change against the step compared with."""
     measure = ACCURACY if row["accuracy"] is not None else LOSS
     change = compared[f"{measure.column}_change"] if compared else None
     say = words.points if measure is ACCURACY else words.signed_percent
@@ -122,7 +129,7 @@ def _metric(row: Row, compared: Row | None) -> None:
         words.plain(f"{'Accuracy' if measure is ACCURACY else 'Loss'}, {row['suite']}"),
         words.percent(row["accuracy"]) if measure is ACCURACY else words.nats(row["loss"]),
         None if change is None else say(change),
-        delta_color=BADGE_COLORS[tone_of(compared["verdict"] if compared else None)],
+        delta_color=BADGE_COLORS[_tone(compared, change, measure)],
         delta_arrow="off" if not change else "up" if change > 0 else "down",
         delta_description=f"since step {compared['baseline_step']}"
         if compared and change is not None
@@ -134,6 +141,13 @@ def _metric(row: Row, compared: Row | None) -> None:
         border=True,
         height="stretch",
     )
+
+
+def _tone(compared: Row | None, change: float | None, measure: Measure) -> Tone:
+    """The verdict's tone; but what merely stayed within the limits is not good news."""
+    tone = tone_of(compared["verdict"] if compared else None)
+    gain = change if measure is ACCURACY else -(change or 0.0)
+    return "neutral" if tone == "good" and not (gain and gain > 0) else tone
 
 
 def _cost(newest: Row, checkpoints: Sequence[Row]) -> None:
