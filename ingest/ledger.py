@@ -13,6 +13,9 @@ from store import log
 from store.engine import reading
 from store.events import CheckpointArrived, CheckpointRemoved, SyncCompleted
 
+# A file's time is that of the kernel's last tick, so a change can look a little older than it is.
+TICK_NS = 50_000_000
+
 
 class Arrival(NamedTuple):
     """A checkpoint whose folder has not been reported gone. `at` is in nanoseconds since 1970."""
@@ -52,7 +55,7 @@ class Ledger:
     def untouched(self, folder: Path, seen: Snapshot) -> str | None:
         """The checkpoint that arrived from `folder`, if nothing in it has changed since then."""
         arrivals = [one for one in self._present.values() if one.path == folder]
-        if arrivals and seen.changed < arrivals[-1].at:
+        if arrivals and seen.changed < arrivals[-1].at - TICK_NS:
             return arrivals[-1].checkpoint_id
         return None
 

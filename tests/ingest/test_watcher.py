@@ -20,6 +20,7 @@ from watchdog.observers import Observer
 
 from ingest.arrival import Complete, judge
 from ingest.fingerprint import Digests, snapshot
+from ingest.ledger import TICK_NS
 from ingest.watcher import Scan, State, Waiting, scan, watch
 from settings import Settings, WatchSettings, Workspace
 from store import log
@@ -201,8 +202,7 @@ class Unread(Digests):
 
 def test_after_a_restart_only_what_changed_is_read_again(root: Path, engine: Engine) -> None:
     folder = make_checkpoint(root / "run" / "checkpoint-10")
-    # The log's times are in milliseconds, so the arrival must be a little later.
-    wait_for(lambda: time.time_ns() - snapshot(folder).changed > 20_000_000)
+    wait_for(lambda: time.time_ns() - snapshot(folder).changed > 2 * TICK_NS)
     settle(root, engine, State())
     restarted = State(digests=Unread())
     assert look(root, engine, restarted) == ((), (), (), (), 0)
