@@ -7,7 +7,7 @@ from random import Random
 from data.puzzles import Puzzle, draw, skills_of
 from settings import Difficulty
 
-SHARES: dict[Difficulty, float] = {"easy": 0.5, "medium": 0.38, "hard": 0.12}
+SHARES: dict[Difficulty, float] = {"easy": 0.6, "medium": 0.3, "hard": 0.1}
 WINDOW = 4
 
 
