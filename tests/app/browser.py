@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
+GRACE_SECONDS = 10.0
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -69,8 +70,17 @@ def served(workspace: Path, log: Path) -> Iterator[str]:
             _await(f"{address}/_stcore/health", server, log)
             yield address
         finally:
-            server.terminate()
-            server.wait()
+            _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Asks it to end, and ends it if it does not listen: a signal while it starts can get lost."""
+    server.terminate()
+    try:
+        server.wait(timeout=GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _await(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
