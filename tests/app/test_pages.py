@@ -10,7 +10,9 @@ from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 from settings import load_workspace
+from store import log
 from store.engine import connect
+from store.events import SyncFailed
 from store.liveness import Pulse
 from store.records import Example, example_id_of
 from tests.app.conftest import Show
@@ -271,6 +273,28 @@ def test_suites_that_nobody_grades_have_a_loss_and_no_accuracy(show: Show, tmp_p
         assert re.search(
             "FAILED|No rank|No advice|No threshold|too few", said(show(tmp_path, path))
         )
+
+
+def test_a_sync_that_fails_is_said_before_any_checkpoint_is_here(
+    show: Show, tmp_path: Path
+) -> None:
+    engine = make_workspace(tmp_path)
+    failed = SyncFailed(
+        source="trainer:/runs",
+        run=None,
+        name=None,
+        rsync_exit_code=255,
+        message="connection refused",
+        seconds=1.0,
+        at="2026-11-24T10:00:00.000Z",
+    )
+    log.append(engine, failed)
+    derive(tmp_path, engine)
+    engine.dispose()
+    assert "Sync from trainer:/runs fails" in said(show(tmp_path))
+    words = said(show(tmp_path, "alerts"))
+    assert "connection refused" in words
+    assert f"milepost sync --once --workspace {tmp_path}" in words
 
 
 def test_without_a_workspace_the_page_says_what_to_run(show: Show, tmp_path: Path) -> None:

@@ -34,10 +34,9 @@ def render(here: Here) -> None:
     _verdict(here, judged, checkpoints, regressions)
     live.progress(here)
     results = [row for row in here.rows("results") if row["role"] == VALIDATION]
-    if not results:
-        return
-    _metrics(results, regressions, checkpoints)
-    _curves(results, regressions, checkpoints)
+    if results:
+        _metrics(results, regressions, checkpoints)
+        _curves(results, regressions, checkpoints)
     _alerts(here)
 
 
