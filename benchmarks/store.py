@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import astuple, fields
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -112,8 +113,8 @@ def main() -> None:
         for number in range(ROUNDS + 1):
             name = f"evaluation-{number}"
             batches = predictions(name, number)
-            ours.append(rows_per_second(lambda n=name, b=batches: append(engine, n, b)))
-            peers.append(rows_per_second(lambda b=batches: bare(client, b)))
+            ours.append(rows_per_second(partial(append, engine, name, batches)))
+            peers.append(rows_per_second(partial(bare, client, batches)))
         client.close()
         engine.dispose()
     ratios = [our / peer for our, peer in zip(ours[1:], peers[1:], strict=True)]

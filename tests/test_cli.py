@@ -230,7 +230,8 @@ def test_show_does_not_load_the_heavy_packages(milepost: Milepost) -> None:
         f"sys.argv = ['milepost', 'show', 'results', '--workspace', {str(milepost.root)!r}]\n"
         "try:\n    cli.main()\n"
         "except SystemExit:\n    pass\n"
-        "print(sorted({'torch', 'transformers', 'streamlit', 'pandas', 'scipy'} & set(sys.modules)))"
+        "heavy = {'torch', 'transformers', 'streamlit', 'pandas', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
