@@ -43,10 +43,12 @@ def follow(here: Here) -> None:
             st.markdown(f":green[●] **{words.plain(one.process)}** {words.plain(one.doing)}")
     else:
         st.markdown(":gray[○] Nothing is running")
-    behind = here.behind()
+    behind = here.behind(now)
     state = f"Log at event {now.position:,}"
     if now.standing_still():
         state += ", some views stand still"
+    elif behind and alive:
+        state += ", views follow"
     elif behind:
         state += f", {words.count(len(behind), 'view')} behind"
     st.caption(f"{state}. Looks again every {EVERY_SECONDS:g} s.")

@@ -95,18 +95,22 @@ class Here:
         url, view = str(self.engine.url), self.view(name)
         return _cached_rows(url, self.file, self.pulse, name, run, self.engine, view)
 
-    def behind(self) -> list[str]:
-        """The names of derived views that lack events or follow other settings."""
-        if self.pulse.position == 0:
+    def behind(self, now: Pulse | None = None) -> list[str]:
+        """The names of derived views that lack events or follow other settings.
+
+        `now` is a later look than the one that the page is drawn from.
+        """
+        pulse = now or self.pulse
+        if pulse.position == 0:
             return []
-        known = {state.name: state for state in self.pulse.states}
+        known = {state.name: state for state in pulse.states}
         wanted = stamps(registry.projections(self.workspace.settings))
         return [
             name
             for name, stamp in wanted.items()
             if name not in known
             or known[name].stamp != stamp
-            or (known[name].position < self.pulse.milestone and known[name].error is None)
+            or (known[name].position < pulse.milestone and known[name].error is None)
         ]
 
 
