@@ -110,10 +110,15 @@ def run_demo(root: Path, *, seed: int | None = None) -> bool:
         console.print(f"{mark} {claim.text}", style=style)
     console.print(
         f"{len(found)} checkpoints in {time.monotonic() - began:.0f} s. "
-        f"Look around: milepost dashboard --workspace {root}",
+        f"Look around: {_milepost()} dashboard --workspace {root}",
         soft_wrap=True,
     )
     return all(claim.holds for claim in made)
+
+
+def _milepost() -> str:
+    """How to type the command: by its name if a shell finds it, else by its path."""
+    return "milepost" if shutil.which("milepost") else str(Path(sys.executable).parent / "milepost")
 
 
 def make_workspace(root: Path) -> Workspace:
