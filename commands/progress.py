@@ -8,6 +8,8 @@ from datetime import datetime
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from views.words import size
+
 _console = Console(highlight=False, markup=False)
 
 
@@ -17,16 +19,6 @@ def say(line: str) -> None:
         _console.print(line)
     else:
         print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}", flush=True)
-
-
-def size(n: int | None) -> str:
-    """Bytes in words; "not measured yet" for None."""
-    if n is None:
-        return "not measured yet"
-    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if n >= length:
-            return f"{n / length:.1f} {unit}"
-    return f"{n} bytes"
 
 
 class _Bar:

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from commands.bootstrap import deriver, opened
-from commands.progress import Evaluations, Transfers, say, size
+from commands.progress import Evaluations, Transfers, say
 from commands.supervisor import free_port, stop_on_signals
 from errors import SettingsError, SyncFault
 from settings import Workspace
 from store.liveness import Pulse
+from views.words import size
 
 APP = Path(__file__).resolve().parent.parent / "streamlit_app.py"
 

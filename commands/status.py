@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
 from commands.bootstrap import opened
 from commands.output import Format, as_json, emit
-from commands.progress import size
 from settings import Workspace
 from store.engine import reading
 from store.health import Health, health
 from store.projections import bring_up_to_date
 from views import registry
+from views.words import ago, size
 
 
 def report(workspace: Workspace, form: Format) -> int:
@@ -53,9 +52,9 @@ def _print(state: Health) -> None:
     counts = f"{state.arrived} arrived, {state.evaluated} evaluated, {state.waiting} waiting"
     lines = [
         ("checkpoints", counts),
-        ("last arrival", ago(state.last_arrival)),
-        ("last evaluation", ago(state.last_evaluation)),
-        ("last sync", ago(state.last_sync)),
+        ("last arrival", _ago(state.last_arrival)),
+        ("last evaluation", _ago(state.last_evaluation)),
+        ("last sync", _ago(state.last_sync)),
         ("evaluator's peak memory", size(state.peak_bytes)),
         ("log", f"{state.position} events"),
     ]
@@ -76,13 +75,5 @@ def _print(state: Health) -> None:
         console.print("Nothing is wrong.", style="green")
 
 
-def ago(when: str | None) -> str:
-    """How long ago a UTC time in ISO 8601 was, in words; "never" for None."""
-    if when is None:
-        return "never"
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(when)).total_seconds()
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            n = int(seconds // length)
-            return f"{n} {unit}{'s' if n > 1 else ''} ago"
-    return "just now" if seconds < 2 else f"{int(seconds)} seconds ago"
+def _ago(when: str | None) -> str:
+    return "never" if when is None else ago(when)

@@ -43,7 +43,7 @@ from store.lifecycle import CHECKPOINT, EVALUATION, REJECTED
 from store.log import Recorded
 from store.projections import Projection
 from store.schema import INTEGER, TEXT, derived
-from views.regression import REGRESSION
+from views.regression import ALL, REGRESSION
 from views.scope import CHANGES, SUBJECT, by_difficulty, touched
 from views.test_results import TEST_RESULT
 from views.view import Column, View
@@ -165,11 +165,15 @@ def _regressions(connection: Connection, run: str) -> list[Alert]:
             group[0],
             severity="critical",
             title=f"Step {group[0].step} is worse than step {group[0].baseline_step}",
-            detail=" ".join(f"{one.suite}, {one.difficulty}: {one.reason}" for one in group),
+            detail=" ".join(f"{_where(one)}: {one.reason}" for one in group),
             raised_at=max(group[0].finished_at, group[0].finished_before),
         )
         for group in _by_checkpoint(rows)
     ]
+
+
+def _where(row: Any) -> str:
+    return "Overall" if row.suite == ALL else f"{row.suite}, {row.difficulty}"
 
 
 def _failed_evaluations(connection: Connection, run: str) -> list[Alert]:

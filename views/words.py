@@ -1,6 +1,10 @@
-"""Numbers in the sentences that views write: shares as per cent, changes with their sign."""
+"""Numbers and times in words, as views, pages and commands write them."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
+
+NOT_MEASURED = "not measured"
 
 
 def percent(share: float) -> str:
@@ -18,3 +22,27 @@ def signed(number: float) -> str:
     """A change with its sign; one decimal below ten."""
     text = f"{number:+.0f}" if abs(number) >= 10 else f"{number:+.1f}"
     return text.replace("-", "−")
+
+
+def count(n: int, noun: str) -> str:
+    """A number of things: 1 example, 1,200 examples."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def size(n: int | None) -> str:
+    """Bytes in decimal units; in words what was not measured."""
+    if n is None:
+        return NOT_MEASURED
+    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n >= length:
+            return f"{n / length:.1f} {unit}"
+    return f"{n} bytes"
+
+
+def ago(when: str, now: datetime | None = None) -> str:
+    """How long ago a UTC time in ISO 8601 was."""
+    passed = ((now or datetime.now(UTC)) - datetime.fromisoformat(when)).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if passed >= length:
+            return f"{count(int(passed // length), unit)} ago"
+    return "just now"

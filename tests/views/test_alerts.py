@@ -66,7 +66,8 @@ def test_a_regression_is_one_alert_that_names_the_suites(engine: Engine) -> None
     assert only(row, "run", "checkpoint_id", "step") == ("run", worse, 200)
     assert only(row, "kind", "severity") == ("regression", "critical")
     assert row["title"] == "Step 200 is worse than step 100"
-    assert "easy, easy: " in row["detail"]
+    assert row["detail"].startswith("Overall: loss ")
+    assert " easy, easy: loss " in row["detail"]
     assert row["subject"] == f"checkpoint/{worse}"
 
 

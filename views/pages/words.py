@@ -8,9 +8,12 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from settings import Workspace
+from views.words import NOT_MEASURED as NOT_MEASURED
+from views.words import ago as ago
+from views.words import count as count
 from views.words import signed
+from views.words import size as size
 
-NOT_MEASURED = "not measured"
 # What Markdown, or Streamlit's own additions to it, would read as more than text.
 _MARKUP = frozenset("\\`*_{}[]()<>#+-.!|~$:^=&")
 
@@ -50,16 +53,6 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{100 * low:.0f}–{100 * high:.0f} %"
 
 
-def size(n: int | None) -> str:
-    """Bytes in decimal units."""
-    if n is None:
-        return NOT_MEASURED
-    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if n >= length:
-            return f"{n / length:.1f} {unit}"
-    return f"{n} bytes"
-
-
 def seconds(duration: float | None) -> str:
     """A duration; minutes from two minutes on."""
     if duration is None:
@@ -67,11 +60,6 @@ def seconds(duration: float | None) -> str:
     if duration < 120:
         return f"{duration:.1f} s"
     return f"{duration / 60:.0f} min"
-
-
-def count(n: int, noun: str) -> str:
-    """A number of things: 1 example, 1,200 examples."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -82,15 +70,6 @@ def listed(names: Sequence[str]) -> str:
 def named(word: str | None) -> str | None:
     """A word of the views as a person writes it: near_miss is near miss."""
     return word and word.replace("_", " ")
-
-
-def ago(when: str, now: datetime | None = None) -> str:
-    """How long ago a UTC time in ISO 8601 was."""
-    passed = ((now or datetime.now(UTC)) - datetime.fromisoformat(when)).total_seconds()
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if passed >= length:
-            return f"{count(int(passed // length), unit)} ago"
-    return "just now"
 
 
 def exact(when: str, zone: str | None = None) -> str:
