@@ -7,6 +7,7 @@ stand inside the commands that need them, so that `milepost show` starts at once
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -45,12 +46,19 @@ errors = Console(stderr=True)
 
 
 def main() -> None:
-    """Runs a command; a MilepostError becomes its message and its exit code."""
+    """Runs a command; a MilepostError becomes its message and its exit code.
+
+    Anything else is a fault in Milepost: it keeps its traceback, and must not exit with 1, which
+    says that the answer is bad news.
+    """
     try:
         app()
     except MilepostError as error:
         errors.print(f"milepost: {error}", style="red", markup=False, highlight=False)
         sys.exit(error.exit_code)
+    except Exception:  # noqa: BLE001 - see above
+        traceback.print_exc()
+        sys.exit(MilepostError.exit_code)
 
 
 @app.command()

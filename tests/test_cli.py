@@ -218,6 +218,19 @@ def test_replay_derives_the_same_rows_again(milepost: Milepost, writer: Engine) 
     assert milepost("replay", "nonsense").code == 2
 
 
+def test_a_fault_in_milepost_is_3_with_its_traceback(
+    milepost: Milepost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_settings: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("views.registry.views", broken)
+    ran = milepost("show", "results")
+    assert ran.code == 3
+    assert "Traceback" in ran.err
+    assert "ZeroDivisionError: a bug" in ran.err
+
+
 def test_evaluate_without_a_suite_says_what_to_add(milepost: Milepost) -> None:
     ran = milepost("evaluate", "--once")
     assert ran.code == 2
