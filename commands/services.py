@@ -79,28 +79,32 @@ def evaluate(workspace: Workspace, *, once: bool) -> None:
             f"{workspace.root / 'milepost.toml'} names no suite, so there is nothing to evaluate "
             "on. Add a [[suite]] block with name and path."
         )
-    from evaluators.claims import Task
-    from evaluators.register import register_suites
-    from evaluators.worker import Worker
+    with (
+        stop_on_signals() as stop,
+        opened(workspace) as engine,
+        Pulse(engine, "evaluate", on_orphaned=stop.set) as pulse,
+        Evaluations() as evaluations,
+    ):
+        # These imports take seconds; by now `status` knows that an evaluator is on its way.
+        from evaluators.claims import Task
+        from evaluators.register import register_suites
+        from evaluators.worker import Worker
 
-    with stop_on_signals() as stop, opened(workspace) as engine:
+        def progress(task: Task, recorded: int, examples: int) -> None:
+            name = f"{task.run} step {task.step}"
+            pulse.doing = f"evaluating {name}: {recorded} of {examples} examples"
+            evaluations.show(name, recorded, examples)
+
         suites = register_suites(engine, workspace)
         derive = deriver(engine, workspace)
         derive()
-        with Pulse(engine, "evaluate", on_orphaned=stop.set) as pulse, Evaluations() as evaluations:
-
-            def progress(task: Task, recorded: int, examples: int) -> None:
-                name = f"{task.run} step {task.step}"
-                pulse.doing = f"evaluating {name}: {recorded} of {examples} examples"
-                evaluations.show(name, recorded, examples)
-
-            worker = Worker(engine, suites, workspace.settings.evaluation, stop, derive, progress)
-            while not stop.is_set():
-                pulse.doing = "waiting for a checkpoint"
-                worker.run_pending()
-                if once:
-                    return
-                stop.wait(workspace.settings.evaluation.interval_seconds)
+        worker = Worker(engine, suites, workspace.settings.evaluation, stop, derive, progress)
+        while not stop.is_set():
+            pulse.doing = "waiting for a checkpoint"
+            worker.run_pending()
+            if once:
+                return
+            stop.wait(workspace.settings.evaluation.interval_seconds)
 
 
 def dashboard(workspace: Workspace, port: int) -> None:

@@ -72,6 +72,12 @@ class Health(NamedTuple):
             for beat in self.processes
             if not beat.alive
         ]
+        running = {beat.process for beat in self.processes if beat.alive}
+        if self.waiting and running and "evaluate" not in running:
+            found.append(
+                f"checkpoints wait ({self.waiting}), and no evaluator runs. Where `milepost up` "
+                "runs, logs/evaluate.log says why; else start `milepost evaluate`"
+            )
         found += [
             f"the evaluation of {_name(one.run, one.step)} FAILED: {one.reason}"
             for one in self.failures

@@ -19,6 +19,7 @@ from settings import load_workspace
 from store import log
 from store.engine import connect
 from store.events import CheckpointRejected
+from store.liveness import Pulse
 from tests import logs
 from tests.logs import Seen
 
@@ -206,6 +207,19 @@ def test_status_names_a_failed_evaluation_with_its_reason(
     assert ran.code == 1
     said = " ".join(ran.out.split())
     assert "run step 300 FAILED: NothingScored: none of its 3 rows can be used" in said
+
+
+def test_status_misses_the_evaluator_when_checkpoints_wait(
+    milepost: Milepost, writer: Engine
+) -> None:
+    logs.arrive(writer, 100)
+    assert milepost("status").code == 0
+    with Pulse(writer, "watch"):
+        ran = milepost("status")
+        with Pulse(writer, "evaluate"):
+            assert milepost("status").code == 0
+    assert ran.code == 1
+    assert "checkpoints wait (1), and no evaluator runs" in " ".join(ran.out.split())
 
 
 def test_replay_derives_the_same_rows_again(milepost: Milepost, writer: Engine) -> None:
