@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, func, insert, select
+from sqlalchemy import Connection, Engine, Row, Table, func, insert, select
 
 from errors import ConcurrencyError, EventConflict
 from store.events import Event, load
@@ -132,14 +132,7 @@ def read(
     if stream is not None:
         query = query.where(EVENT.c.stream == stream)
     for row in connection.execute(query):
-        yield Recorded(
-            row.position,
-            row.event_id,
-            row.stream,
-            row.version,
-            row.recorded_at,
-            load(row.type, row.schema_version, row.payload, row.position),
-        )
+        yield _recorded(row)
 
 
 def head(connection: Connection) -> int:
@@ -166,8 +159,20 @@ def version_of(connection: Connection, stream: str) -> int:
 
 def latest(connection: Connection, stream: str) -> Recorded | None:
     """The newest event of a stream."""
-    events = list(read(connection, stream=stream))
-    return events[-1] if events else None
+    newest_first = select(EVENT).where(EVENT.c.stream == stream).order_by(EVENT.c.version.desc())
+    row = connection.execute(newest_first.limit(1)).one_or_none()
+    return None if row is None else _recorded(row)
+
+
+def _recorded(row: Row[Any]) -> Recorded:
+    return Recorded(
+        row.position,
+        row.event_id,
+        row.stream,
+        row.version,
+        row.recorded_at,
+        load(row.type, row.schema_version, row.payload, row.position),
+    )
 
 
 def _insert(connection: Connection, table: Table, records: Sequence[Any], position: int) -> None:
