@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
@@ -97,21 +97,40 @@ def check_schema(engine: Engine) -> None:
     """Raises DatabaseMismatch unless the database has this Milepost's schema."""
     if engine.dialect.name != "sqlite":
         return
-    with engine.connect() as connection:
-        application = connection.execute(text("PRAGMA application_id")).scalar_one()
-        number = connection.execute(text("PRAGMA user_version")).scalar_one()
+    with reading(engine) as connection:
+        application, number = marks(connection)
     file = engine.url.database
     if application != APPLICATION_ID:
         raise DatabaseMismatch(
             f"{file} is not a Milepost database. Name another file in [database] url."
         )
-    if number > SCHEMA_NUMBER:
-        raise DatabaseMismatch(
-            f"{file} has schema {number}, and this Milepost knows up to {SCHEMA_NUMBER}: "
-            "a newer Milepost made it. Use that version."
-        )
+    refuse_newer(engine, number)
     if number < SCHEMA_NUMBER:
         raise DatabaseMismatch(
             f"{file} has schema {number}, and this Milepost needs {SCHEMA_NUMBER}. "
             "Run `milepost init` in its folder: it upgrades and keeps what is there."
+        )
+
+
+class Marks(NamedTuple):
+    """What a SQLite file says of itself: whose it is, and the number of its schema."""
+
+    application: int
+    number: int
+
+
+def marks(connection: Connection) -> Marks:
+    """The marks of the SQLite file behind `connection`."""
+    return Marks(
+        connection.execute(text("PRAGMA application_id")).scalar_one(),
+        connection.execute(text("PRAGMA user_version")).scalar_one(),
+    )
+
+
+def refuse_newer(engine: Engine, number: int) -> None:
+    """Raises DatabaseMismatch for a schema number that is beyond this Milepost's."""
+    if number > SCHEMA_NUMBER:
+        raise DatabaseMismatch(
+            f"{engine.url.database} has schema {number}, and this Milepost knows up to "
+            f"{SCHEMA_NUMBER}: a newer Milepost made it. Use that version."
         )

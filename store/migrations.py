@@ -6,10 +6,17 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from errors import DatabaseMismatch
-from store.engine import APPLICATION_ID, SCHEMA_NUMBER, bare_engine, sqlite_file
+from store.engine import (
+    APPLICATION_ID,
+    bare_engine,
+    marks,
+    reading,
+    refuse_newer,
+    sqlite_file,
+)
 
 PROJECT_FILE = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
@@ -24,10 +31,9 @@ def upgrade(url: str, revision: str = "head") -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     engine = bare_engine(url)
     try:
+        if file is not None:
+            _refuse_foreign(engine)
         with engine.connect() as connection:
-            if file is not None:
-                _refuse_foreign(connection.execute, file)
-            connection.rollback()
             configuration = config()
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, revision)
@@ -40,17 +46,14 @@ def config() -> Config:
     return Config(toml_file=PROJECT_FILE)
 
 
-def _refuse_foreign(execute: object, file: Path) -> None:
-    assert callable(execute)
-    application = execute(text("PRAGMA application_id")).scalar_one()
-    number = execute(text("PRAGMA user_version")).scalar_one()
-    tables = execute(text("SELECT count(*) FROM sqlite_schema")).scalar_one()
+def _refuse_foreign(engine: Engine) -> None:
+    """Raises DatabaseMismatch for a file that is not this Milepost's to upgrade."""
+    with reading(engine) as connection:
+        application, number = marks(connection)
+        tables = connection.execute(text("SELECT count(*) FROM sqlite_schema")).scalar_one()
     if tables and application != APPLICATION_ID:
         raise DatabaseMismatch(
-            f"{file} belongs to another program. Name another file in [database] url."
+            f"{engine.url.database} belongs to another program. "
+            "Name another file in [database] url."
         )
-    if number > SCHEMA_NUMBER:
-        raise DatabaseMismatch(
-            f"{file} has schema {number}, and this Milepost knows up to {SCHEMA_NUMBER}: "
-            "a newer Milepost made it. Use that version."
-        )
+    refuse_newer(engine, number)
