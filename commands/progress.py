@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -35,7 +36,7 @@ class _Bar:
         )
         self.name: str | None = None
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -65,10 +66,6 @@ class Transfers(_Bar):
     def __init__(self) -> None:
         super().__init__(TextColumn("{task.percentage:.0f} %  {task.fields[note]}"))
 
-    def __enter__(self) -> Transfers:
-        super().__enter__()
-        return self
-
     def show(self, name: str, n: int, percent: int) -> None:
         """`n` bytes, `percent` of the whole, of `name` are here."""
         if name != self.name:
@@ -84,15 +81,11 @@ class Evaluations(_Bar):
         self._began = 0.0
         self._first = 0
 
-    def __enter__(self) -> Evaluations:
-        super().__enter__()
-        return self
-
     def show(self, name: str, done: int, total: int) -> None:
         """`done` of `total` examples of `name` are recorded."""
         if name != self.name:
             self._began, self._first = time.monotonic(), done
-            self.begin(f"{name}", total)
+            self.begin(name, total)
         seconds = time.monotonic() - self._began
         rate = f"{(done - self._first) / seconds:.0f} examples/s" if done > self._first else ""
         self.move(done, rate)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy import Engine
 
 from evaluators.suites import Suite, read_suite
@@ -32,11 +30,6 @@ def register_suites(engine: Engine, workspace: Workspace) -> list[Suite]:
     for suite in suites:
         _register(engine, suite)
     return suites
-
-
-def examples_of(suites: Sequence[Suite]) -> dict[str, int]:
-    """How many examples each suite has, by suite id."""
-    return {suite.suite_id: len(suite.examples) for suite in suites}
 
 
 def _register(engine: Engine, suite: Suite) -> None:
