@@ -6,18 +6,20 @@ Appending is idempotent by event id, and optimistic by stream version: whoever p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, Table, func, insert, select
 
 from errors import ConcurrencyError, EventConflict
+from store import chain, tuples
+from store.chain import Fields, digest_of_rows, link
 from store.events import Event, load
 from store.records import Example, Prediction, TokenTrace
-from store.schema import EVENT, EXAMPLE, PREDICTION, TOKEN_TRACE, Json
+from store.schema import EVENT, EXAMPLE, GENESIS, PREDICTION, TOKEN_TRACE
+from store.tuples import Tuple
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,17 @@ class Rows:
     examples: Sequence[Example] = ()
     predictions: Sequence[Prediction] = ()
     traces: Sequence[TokenTrace] = ()
+
+    def by_table(self, position: int) -> dict[Table, list[Tuple]]:
+        """The rows as tuples, by the table that they go into."""
+        return {
+            table: tuples.from_records(table, records, position)
+            for table, records in (
+                (EXAMPLE, self.examples),
+                (PREDICTION, self.predictions),
+                (TOKEN_TRACE, self.traces),
+            )
+        }
 
 
 NO_ROWS = Rows()
@@ -62,8 +75,8 @@ def append(
     """Appends one event, with its rows, in one transaction.
 
     An event id that the log holds already is left as it is: the answer says where it stands, and
-    its rows are not written again. Raises EventConflict if it came with another payload, and
-    ConcurrencyError if the stream is not at `expected_version` (None: wherever it is).
+    its rows are not written again. Raises EventConflict if it came with another payload or other
+    rows, and ConcurrencyError if the stream is not at `expected_version` (None: wherever it is).
     """
     with engine.begin() as connection:
         return append_in(connection, event, expected_version=expected_version, rows=rows)
@@ -78,38 +91,67 @@ def append_in(
 ) -> Appended:
     """`append` inside a transaction that the caller holds."""
     payload = event.payload()
-    stored = connection.execute(
-        select(EVENT.c.position, EVENT.c.version, EVENT.c.payload).where(
-            EVENT.c.event_id == event.event_id
-        )
-    ).one_or_none()
+    stored = connection.execute(select(EVENT).where(EVENT.c.event_id == event.event_id)).first()
     if stored is not None:
-        if stored.payload != payload:
-            raise EventConflict(
-                f"event {event.event_id} ({type(event).__name__}, position {stored.position}) is "
-                f"in the log with another payload.\n  there: {stored.payload}\n  new:   {payload}"
-            )
+        _refuse_conflict(connection, stored, event, payload, rows)
         return Appended(stored.position, stored.version, new=False)
     found = version_of(connection, event.stream)
     if expected_version is not None and found != expected_version:
         raise ConcurrencyError(event.stream, expected_version, found)
-    position = connection.execute(
-        insert(EVENT)
-        .values(
-            event_id=event.event_id,
-            stream=event.stream,
-            version=found + 1,
-            type=type(event).__name__,
-            schema_version=event.schema_version,
-            recorded_at=now(),
-            payload=payload,
+    before = _end(connection)
+    fields = Fields(
+        position=before.position + 1,
+        event_id=event.event_id,
+        stream=event.stream,
+        version=found + 1,
+        type=type(event).__name__,
+        schema_version=event.schema_version,
+        recorded_at=now(),
+        payload=payload,
+    )
+    tables = rows.by_table(fields.position)
+    digest = link(before.digest, fields, [digest_of_rows(tables[table]) for table in chain.ROWS])
+    connection.execute(insert(EVENT).values(**fields._asdict(), digest=digest))
+    for table in chain.ROWS:
+        tuples.insert(connection, table, tables[table])
+    return Appended(fields.position, fields.version, new=True)
+
+
+class _End(NamedTuple):
+    """The newest event's position, and the digest that the next one goes on from."""
+
+    position: int
+    digest: str
+
+
+def _end(connection: Connection, before: int | None = None) -> _End:
+    """The end of the log, or of what lies before a position."""
+    query = select(EVENT.c.position, EVENT.c.digest).order_by(EVENT.c.position.desc()).limit(1)
+    if before is not None:
+        query = query.where(EVENT.c.position < before)
+    row = connection.execute(query).first()
+    return _End(0, GENESIS) if row is None else _End(*row)
+
+
+def _refuse_conflict(
+    connection: Connection, stored: Row[Any], event: Event, payload: str, rows: Rows
+) -> None:
+    """Raises EventConflict if the event that is there has another payload or other rows."""
+    named = f"event {event.event_id} ({type(event).__name__}, position {stored.position})"
+    if stored.payload != payload:
+        raise EventConflict(
+            f"{named} is in the log with another payload.\n"
+            f"  there: {stored.payload}\n  new:   {payload}"
         )
-        .returning(EVENT.c.position)
-    ).scalar_one()
-    _insert(connection, EXAMPLE, rows.examples, position)
-    _insert(connection, PREDICTION, rows.predictions, position)
-    _insert(connection, TOKEN_TRACE, rows.traces, position)
-    return Appended(position, found + 1, new=True)
+    tables = rows.by_table(stored.position)
+    fields = Fields(*(getattr(stored, name) for name in Fields._fields))
+    before = _end(connection, before=stored.position)
+    digests = [digest_of_rows(tables[table]) for table in chain.ROWS]
+    if link(before.digest, fields, digests) != stored.digest:
+        raise EventConflict(
+            f"{named} is in the log with other rows than these. If nothing was appended twice, "
+            "the log was changed: `milepost db check` says where."
+        )
 
 
 def read(
@@ -173,34 +215,3 @@ def _recorded(row: Row[Any]) -> Recorded:
         row.recorded_at,
         load(row.type, row.schema_version, row.payload, row.position),
     )
-
-
-def _insert(connection: Connection, table: Table, records: Sequence[Any], position: int) -> None:
-    """Hands the driver tuples: several times as fast as dictionaries through SQLAlchemy."""
-    if not records:
-        return
-    dialect = connection.dialect
-    compiled = insert(table).compile(dialect=dialect)
-    assert compiled.positiontup is not None or dialect.name != "sqlite"
-    names = [column.name for column in table.columns]
-    get = attrgetter(*(name for name in names if name != "position"))
-    at = names.index("position")
-    bind: list[tuple[int, Callable[[Any], Any]]] = [
-        (index, _to_text) for index, column in enumerate(table.columns) if _is_json(column.type)
-    ]
-    parameters = []
-    for record in records:
-        values = list(get(record))
-        values.insert(at, position)
-        for index, convert in bind:
-            values[index] = convert(values[index])
-        parameters.append(tuple(values))
-    connection.exec_driver_sql(str(compiled), parameters)
-
-
-def _is_json(kind: Any) -> bool:
-    return isinstance(kind, Json)
-
-
-def _to_text(value: Any) -> Any:
-    return Json().process_bind_param(value, None)  # type: ignore[arg-type]

@@ -48,6 +48,21 @@ def guard(connection: Connection, table: str, keys: Sequence[Sequence[str]]) -> 
     )
 
 
+def refuse_insert(
+    connection: Connection, table: str, name: str, condition: str, message: str
+) -> None:
+    """Refuses, with `message`, each row of `table` for which `condition` on NEW holds."""
+    connection.exec_driver_sql(
+        f"CREATE TRIGGER {table}_refuses_{name} BEFORE INSERT ON {table} WHEN {condition}\n"
+        f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    )
+
+
+def allow_insert(connection: Connection, table: str, name: str) -> None:
+    """Takes back `refuse_insert`."""
+    connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{name}")
+
+
 def drop_guard(connection: Connection, table: str) -> None:
     """Takes the guard off, for a migration that must rebuild the table."""
     for verb in ("update", "delete", "replace"):

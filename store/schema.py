@@ -72,6 +72,9 @@ def derived(name: str, *parts: Any) -> Table:
     return Table(name, METADATA, *parts, sqlite_strict=True)
 
 
+# The digest before the first event's.
+GENESIS = "0" * 64
+
 EVENT = Table(
     "event",
     METADATA,
@@ -83,9 +86,11 @@ EVENT = Table(
     Column("schema_version", INTEGER, nullable=False),
     Column("recorded_at", TEXT, nullable=False),
     Column("payload", TEXT, nullable=False),
+    Column("digest", TEXT, nullable=False, server_default=GENESIS),
     UniqueConstraint("stream", "version"),
     Index(None, "type", "position"),
     CheckConstraint("version >= 1", name="version_from_1"),
+    CheckConstraint("length(digest) = 64", name="digest_is_sha256"),
     CheckConstraint("json_valid(payload)", name="payload_is_json").ddl_if("sqlite"),
     sqlite_strict=True,
     sqlite_autoincrement=True,

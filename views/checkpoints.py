@@ -32,6 +32,7 @@ COLUMNS = (
     Column("evaluated_at", "Evaluated", "time", "When its evaluation completed."),
     Column("seconds", "Took", "seconds", "From loading the model to the last prediction."),
     Column("peak_bytes", "Peak memory", "bytes", "The evaluator process's most resident memory."),
+    Column("evaluations", "Evaluations", "count", "Completed ones; views show the newest."),
 )
 
 

@@ -175,6 +175,7 @@ def test_what_this_milepost_cannot_read_is_refused_by_position(
     engine: Engine, change: dict[str, object], word: str
 ) -> None:
     row = {
+        "position": 1,
         "event_id": "id",
         "stream": "s",
         "version": 1,
@@ -252,6 +253,60 @@ def test_a_prediction_is_measured_or_an_error_and_finite(
             f"VALUES ('e', 'x', 0, 1, {values})"
         )
     client.close()
+
+
+def test_rows_are_taken_with_the_newest_event_only(filled: Engine) -> None:
+    client = shell(filled)
+    for position in (1, 3):
+        with pytest.raises(sqlite3.IntegrityError, match="rows of the newest event only"):
+            client.execute(
+                "INSERT INTO prediction (evaluation_id, example_id, sample, position, error) "
+                f"VALUES ('e', 'late', 0, {position}, 'slipped in')"
+            )
+    client.close()
+
+
+def test_an_event_takes_the_next_position_only(filled: Engine) -> None:
+    client = shell(filled)
+    for position in ("NULL", "4", "-1"):
+        with pytest.raises(sqlite3.IntegrityError, match="the next position only"):
+            client.execute(
+                "INSERT INTO event (position, event_id, stream, version, type, schema_version, "
+                f"recorded_at, payload) VALUES ({position}, 'id', 's', 1, 'T', 1, 'now', '{{}}')"
+            )
+    client.close()
+
+
+def test_a_log_that_lost_its_end_takes_no_new_event(filled: Engine) -> None:
+    client = shell(filled)
+    client.execute("DROP TRIGGER event_refuses_delete")
+    client.execute("DELETE FROM event WHERE position = 2")
+    client.close()
+    with pytest.raises(IntegrityError, match="the end of the log was taken away"):
+        log.append(filled, batch("another"))
+
+
+@pytest.mark.parametrize("text", ["[-1.0, 1e999]", "[null]", '["one"]', "[-1.0", "NaN"])
+def test_numbers_within_json_are_finite_too(engine: Engine, text: str) -> None:
+    log.append(engine, batch())
+    client = shell(engine)
+    with pytest.raises(sqlite3.IntegrityError, match="choice_logprobs must be JSON"):
+        client.execute(
+            "INSERT INTO prediction (evaluation_id, example_id, sample, position, choice_logprobs)"
+            " VALUES ('e', 'x', 0, 1, ?)",
+            (text,),
+        )
+    client.close()
+
+
+def test_one_event_with_other_rows_is_a_conflict(engine: Engine) -> None:
+    rows = Rows(predictions=[Prediction("e", "x", error="no target")])
+    other = Rows(predictions=[Prediction("e", "x", error="another reason")])
+    first = log.append(engine, batch(), rows=rows)
+    assert log.append(engine, batch(), rows=rows) == (first.position, first.version, False)
+    with pytest.raises(EventConflict, match="with other rows"):
+        log.append(engine, batch(), rows=other)
+    assert count(engine, "prediction") == 1
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])

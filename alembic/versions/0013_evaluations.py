@@ -1,0 +1,66 @@
+"""How often each checkpoint was evaluated: several evaluations stand beside each other."""
+
+from alembic import op
+
+from store.replaceable import create_view
+
+revision = "0013"
+down_revision = "0012"
+
+# A folder that is gone is "removed" whatever was evaluated; evaluated_at says whether it was.
+CHECKPOINTS = """
+SELECT
+    checkpoint.checkpoint_id,
+    checkpoint.run,
+    checkpoint.step,
+    checkpoint.path,
+    checkpoint.bytes,
+    checkpoint.arrived_at,
+    CASE
+        WHEN checkpoint.removed_at IS NOT NULL THEN 'removed'
+        WHEN evaluation.status = 'completed' THEN 'evaluated'
+        WHEN evaluation.status = 'started' THEN 'evaluating'
+        WHEN evaluation.status IN ('failed', 'abandoned') THEN 'failed'
+        ELSE 'arrived'
+    END AS status,
+    CASE
+        WHEN checkpoint.removed_at IS NOT NULL THEN checkpoint.removed_reason
+        WHEN evaluation.status IN ('failed', 'abandoned')
+            THEN evaluation.error || ': ' || evaluation.message
+    END AS reason,
+    checkpoint.kind,
+    checkpoint.architecture,
+    checkpoint.parameters,
+    checkpoint.dtype,
+    checkpoint.epoch,
+    checkpoint.train_loss,
+    checkpoint.learning_rate,
+    evaluation.evaluation_id,
+    evaluation.examples,
+    evaluation.scored,
+    evaluation.failed,
+    CASE WHEN evaluation.status = 'completed' THEN evaluation.finished_at END AS evaluated_at,
+    evaluation.seconds,
+    evaluation.peak_bytes,
+    (
+        SELECT count(*) FROM evaluation AS one
+        WHERE one.checkpoint_id = checkpoint.checkpoint_id AND one.status = 'completed'
+    ) AS evaluations
+FROM checkpoint
+LEFT JOIN evaluation
+    ON evaluation.checkpoint_id = checkpoint.checkpoint_id AND evaluation.current = 1
+UNION ALL
+SELECT
+    NULL, run, step, path, NULL, rejected_at, 'rejected', reason,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM rejected_folder
+"""
+
+
+def upgrade() -> None:
+    create_view(op.get_bind(), "checkpoints", CHECKPOINTS)
+
+
+def downgrade() -> None:
+    before = op.get_context().script.get_revision("0002").module
+    create_view(op.get_bind(), "checkpoints", before.CHECKPOINTS)
