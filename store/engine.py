@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
 from errors import DatabaseMismatch, StoreError
+from store.vocabulary import refuse_unknown
 
 # "MlPt" in ASCII: what `file` and `PRAGMA application_id` show of a Milepost database.
 APPLICATION_ID = 0x4D6C5074
@@ -30,7 +31,7 @@ def connect(url: str, *, read_only: bool = False) -> Engine:
     """An engine on an existing database whose schema is this Milepost's.
 
     Raises StoreError when there is no database, DatabaseMismatch when it is another's, a newer
-    Milepost's, or not upgraded yet.
+    Milepost's, or not upgraded yet, and UnknownEvent when a newer Milepost wrote to its log.
     """
     file = sqlite_file(url)
     if file is not None and not file.is_file():
@@ -38,6 +39,8 @@ def connect(url: str, *, read_only: bool = False) -> Engine:
     engine = bare_engine(url, read_only=read_only)
     try:
         check_schema(engine)
+        with reading(engine) as connection:
+            refuse_unknown(connection)
     except BaseException:
         engine.dispose()
         raise
@@ -81,6 +84,27 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection for reads alone: one consistent snapshot, and no writer waits for it."""
     with engine.connect().execution_options(**{READING: True}) as connection:
         yield connection
+
+
+def lock_log(connection: Connection) -> None:
+    """Makes this transaction the only one that appends, from here to its end.
+
+    Events commit in the order of their positions for that, so whoever has read up to one has read
+    all before it. SQLite needs no lock: there is one writer at a time, from BEGIN IMMEDIATE on.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({APPLICATION_ID})")
+
+
+def lock_derivations(connection: Connection) -> None:
+    """Makes this transaction the only one that derives, on one snapshot of the log, to its end.
+
+    Comes first in a transaction: PostgreSQL takes the snapshot at the first query, and LOCK TABLE
+    is none, so that the snapshot holds what the holder before had committed. Readers never wait.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.exec_driver_sql("LOCK TABLE projection IN EXCLUSIVE MODE")
 
 
 def sqlite_file(url: str) -> Path | None:

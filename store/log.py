@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Row, Table, func, insert, select
 from errors import ConcurrencyError, EventConflict
 from store import chain, tuples
 from store.chain import Fields, digest_of_rows, link
+from store.engine import lock_log
 from store.events import Event, load
 from store.records import Example, Prediction, TokenTrace
 from store.schema import EVENT, EXAMPLE, GENESIS, PREDICTION, TOKEN_TRACE
@@ -90,6 +91,7 @@ def append_in(
     rows: Rows = NO_ROWS,
 ) -> Appended:
     """`append` inside a transaction that the caller holds."""
+    lock_log(connection)
     payload = event.payload()
     stored = connection.execute(select(EVENT).where(EVENT.c.event_id == event.event_id)).first()
     if stored is not None:
