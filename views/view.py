@@ -7,10 +7,11 @@ not tell different stories.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import ColumnElement, Connection, Select, column, func, or_, select, table, text
 
 from store.projections import Projection
 
@@ -18,6 +19,10 @@ Unit = Literal[
     "text", "id", "time", "count", "step", "bytes", "seconds", "nats", "share", "number", "flag",
     "json",
 ]  # fmt: skip
+
+
+# The values that each column may have; None among them stands for what was not measured.
+Only = Mapping[str, Collection[Any]]
 
 
 class Column(NamedTuple):
@@ -49,19 +54,54 @@ class View:
     brief: tuple[str, ...] = ()
     projections: tuple[Projection, ...] = ()
 
-    def rows(self, connection: Connection, *, run: str | None = None) -> list[dict[str, Any]]:
+    def rows(
+        self,
+        connection: Connection,
+        *,
+        run: str | None = None,
+        only: Only | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
         """The view's rows as dictionaries by column name; of one run when it is named.
 
-        Flags become bool, JSON becomes its value, and what was not measured is None.
+        `only` leaves some of them, `limit` and `offset` a stretch of those. Flags become bool, JSON
+        becomes its value, and what was not measured is None.
         """
-        names = [column.name for column in self.columns]
-        where = "WHERE run = :run" if run is not None else ""
-        query = f"SELECT {', '.join(names)} FROM {self.sql_view} {where} ORDER BY {self.order}"
-        found = connection.execute(text(query), {} if run is None else {"run": run})
+        query = self._select([one.name for one in self.columns], run, only)
+        query = query.order_by(text(self.order)).limit(limit).offset(offset or None)
         return [
-            {column.name: _value(column, row[index]) for index, column in enumerate(self.columns)}
-            for row in found
+            {one.name: _value(one, row[index]) for index, one in enumerate(self.columns)}
+            for row in connection.execute(query)
         ]
+
+    def counts(
+        self,
+        connection: Connection,
+        by: Sequence[str],
+        *,
+        run: str | None = None,
+        only: Only | None = None,
+    ) -> list[dict[str, Any]]:
+        """Each combination of values in the columns `by`, and as `rows` how many rows have it.
+
+        For a page that shows numbers of rows, which the database counts faster than Python.
+        """
+        query = self._select(by, run, only).add_columns(func.count().label("rows"))
+        grouped = query.group_by(*(column(name) for name in by))
+        return [dict(row) for row in connection.execute(grouped).mappings()]
+
+    def _select(self, names: Sequence[str], run: str | None, only: Only | None) -> Select[Any]:
+        wanted = {**(only or {}), **({} if run is None else {"run": (run,)})}
+        query: Select[Any] = select(*(column(name) for name in names))
+        query = query.select_from(table(self.sql_view))
+        return query.where(*(_among(column(name), values) for name, values in wanted.items()))
+
+
+def _among(one: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Whether a column has one of `values`; NULL is in no list of SQL and is asked for apart."""
+    known = [value for value in values if value is not None]
+    return one.in_(known) if len(known) == len(values) else or_(one.in_(known), one.is_(None))
 
 
 def _value(column: Column, stored: Any) -> Any:
