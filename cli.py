@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from sqlalchemy.exc import SQLAlchemyError
 
+from commands import query as query_module
 from commands.bootstrap import opened
 from commands.output import Format, emit
 from errors import MilepostError, ProjectionStopped, UsageError
@@ -240,22 +240,18 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT over the read-only views.")],
     workspace: WorkspaceOption = None,
     form: FormatOption = Format.table,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=10**9, help="How many rows to print at most.")
+    ] = query_module.ROWS,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.001, max=86_400, help="Seconds it may take.")
+    ] = query_module.SECONDS,
 ) -> None:
-    """Ask the database one question, read-only.
+    """Ask the database one question. It can only read; docs/sql.md has many to start from.
 
     Example: milepost sql "SELECT step, loss FROM results WHERE suite = 'easy_50'"
     """
-    place = find_workspace(workspace)
-    with opened(place) as engine:
-        projections.bring_up_to_date(engine, registry.projections(place.settings))
-    with opened(place, read_only=True) as engine, reading(engine) as connection:
-        try:
-            found = connection.exec_driver_sql(query)
-            columns = list(found.keys())
-            rows = [dict(zip(columns, row, strict=True)) for row in found]
-        except SQLAlchemyError as error:
-            raise UsageError(f"that query cannot run: {getattr(error, 'orig', error)}") from error
-    emit(rows, columns, form, empty="No rows.")
+    query_module.answer(find_workspace(workspace), query, form, limit=limit, seconds=timeout)
 
 
 @app.command()

@@ -9,7 +9,8 @@ MilepostError
 │   ├── EventConflict       one event id, two payloads
 │   ├── UnknownEvent        the log holds a type or version this Milepost does not know
 │   ├── DatabaseMismatch    no Milepost database, or one from a newer Milepost
-│   └── ProjectionStopped   a derived view failed and stands still until it is mended
+│   ├── ProjectionStopped   a derived view failed and stands still until it is mended
+│   └── QueryTimeout        a query of `milepost sql` took longer than it may
 ├── SyncFault               rsync did not bring the files
 ├── CheckpointFault         a folder that is not a usable checkpoint
 │   ├── Unfinished          something is missing that may still be written
@@ -78,6 +79,17 @@ class DatabaseMismatch(StoreError):
 
 class ProjectionStopped(StoreError):
     """A derived view failed; its rows stand where they were until it is mended."""
+
+
+class QueryTimeout(StoreError):
+    """A query took longer than `seconds`, and was stopped."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the query was stopped after {seconds:g} s. --timeout SECONDS gives it more; a WHERE "
+            "on run, step or suite makes it faster."
+        )
+        self.seconds = seconds
 
 
 class SyncFault(MilepostError):

@@ -42,15 +42,25 @@ class Format(StrEnum):
     csv = "csv"
 
 
-def emit(rows: Sequence[Row], columns: Sequence[str], form: Format, *, empty: str) -> None:
-    """Prints `rows` on standard output. `empty` is what the table says when there are none."""
+def emit(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    form: Format,
+    *,
+    empty: str,
+    every_column: bool = False,
+) -> None:
+    """Prints `rows` on standard output. `empty` is what the table says when there are none.
+
+    A table leaves out columns that hold nothing, unless `every_column` was asked for.
+    """
     match form:
         case Format.json:
             print(as_json(rows))
         case Format.csv:
             print(as_csv(rows, columns), end="")
         case Format.table if rows:
-            _console().print(as_table(rows, columns))
+            _console().print(as_table(rows, columns, every_column=every_column))
         case Format.table:
             _console().print(empty, highlight=False)
 
@@ -76,9 +86,11 @@ def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def as_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
-    """A table; columns in which no row has anything are left out, numbers stand to the right."""
-    shown = [column for column in columns if any(row[column] is not None for row in rows)]
+def as_table(rows: Sequence[Row], columns: Sequence[str], *, every_column: bool = False) -> Table:
+    """A table with numbers to the right, without columns that hold nothing unless asked for."""
+    shown = [
+        column for column in columns if every_column or any(row[column] is not None for row in rows)
+    ]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in shown:
         numeric = any(isinstance(row[column], int | float) for row in rows)

@@ -169,7 +169,7 @@ def test_sql_reads(milepost: Milepost, writer: Engine) -> None:
 @pytest.mark.parametrize(
     ("query", "word"),
     [
-        ("DELETE FROM heartbeat", "readonly"),
+        ("DELETE FROM heartbeat", "only reads"),
         ("SELECT absent FROM results", "no such column"),
         ("SELECT 1; SELECT 2", "one statement"),
     ],
