@@ -91,10 +91,12 @@ class View:
         grouped = query.group_by(*(column(name) for name in by))
         return [dict(row) for row in connection.execute(grouped).mappings()]
 
-    def _select(self, names: Sequence[str], run: str | None, only: Only | None) -> Select[Any]:
+    def _select(
+        self, names: Sequence[str], run: str | None, only: Only | None
+    ) -> Select[*tuple[Any, ...]]:
         wanted = {**(only or {}), **({} if run is None else {"run": (run,)})}
-        query: Select[Any] = select(*(column(name) for name in names))
-        query = query.select_from(table(self.sql_view))
+        columns: list[ColumnElement[Any]] = [column(name) for name in names]
+        query = select(*columns).select_from(table(self.sql_view))
         return query.where(*(_among(column(name), values) for name, values in wanted.items()))
 
 
