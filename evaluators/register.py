@@ -41,6 +41,7 @@ def _register(engine: Engine, suite: Suite) -> None:
         difficulty=suite.difficulty,
         role=suite.role,
         grader=suite.grader,
+        graded_by=None,
         rows_read=suite.rows_read,
         examples=len(suite.examples),
         duplicates=suite.duplicates,

@@ -2,7 +2,10 @@
 
 An event's id is a UUID5 of its type and `identity`, that is of what makes the fact unique, so the
 same fact appended twice is one row. Its stream orders the facts about one subject.
-Raising `schema_version` needs an upcaster in UPCASTERS for each version before.
+
+A change to a model's fields raises its `schema_version`, adds the step from the version before to
+UPCASTERS, and leaves a fixture of each version under tests/store/fixtures: what was written once
+is read for ever, and never rewritten.
 """
 
 from __future__ import annotations
@@ -61,8 +64,11 @@ class SuiteRegistered(Event):
     """A suite was read. A changed role or grader registers the same suite once more.
 
     `suite_id` is a digest of the name and the examples; `revision` counts the registrations.
+    `graded_by` is the grader version that `milepost regrade` chose, in place of `grader`, until
+    milepost.toml names another one.
     """
 
+    schema_version = 2
     about = "suite/{suite_id}"
     unique = ("suite_id", "revision")
 
@@ -73,6 +79,7 @@ class SuiteRegistered(Event):
     difficulty: str | None
     role: Literal["validation", "mining"]
     grader: str
+    graded_by: str | None
     rows_read: int
     examples: int
     duplicates: int
@@ -169,7 +176,8 @@ class EvaluationStarted(Event):
     """A worker claimed an evaluation; a later attempt takes over from a dead one.
 
     `examples` is the number of examples to record over all attempts; `plan` describes this
-    attempt's batches.
+    attempt's batches. `settings` are those that change numbers; `again` among them says that it is
+    the first, second … evaluation beside an earlier one of the same.
     """
 
     about = "evaluation/{evaluation_id}"
@@ -274,8 +282,18 @@ TYPES: dict[str, type[Event]] = {
     )
 }
 
-# (type, version) -> the payload in the next version. Empty until a type changes.
-UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+Payload = dict[str, Any]
+
+
+def _without_a_choice_of_grader(payload: Payload) -> Payload:
+    """Version 1 knew only the grader that milepost.toml names."""
+    return {**payload, "graded_by": None}
+
+
+# (type, version) -> the step to the next version.
+UPCASTERS: dict[tuple[str, int], Callable[[Payload], Payload]] = {
+    ("SuiteRegistered", 1): _without_a_choice_of_grader,
+}
 
 
 def load(type_name: str, schema_version: int, payload: str, position: int) -> Event:
@@ -283,19 +301,25 @@ def load(type_name: str, schema_version: int, payload: str, position: int) -> Ev
 
     Raises UnknownEvent, naming the position, for a type, version or payload that does not fit.
     """
-    model = TYPES.get(type_name)
-    if model is None or schema_version > model.schema_version:
-        known = "type" if model is None else f"version {schema_version} of type"
-        raise UnknownEvent(
-            f"position {position} of the log has the unknown {known} {type_name!r}: a newer "
-            "Milepost wrote it. Use that version to read this log."
-        )
-    fields: dict[str, Any] = json.loads(payload)
-    for version in range(schema_version, model.schema_version):
-        fields = UPCASTERS[type_name, version](fields)
+    model = known(type_name, schema_version, position)
+    fields: Payload = json.loads(payload)
     try:
+        for version in range(schema_version, model.schema_version):
+            fields = UPCASTERS[type_name, version](fields)
         return model.model_validate(fields)
-    except ValidationError as error:
+    except (ValidationError, LookupError, TypeError) as error:
         raise UnknownEvent(
             f"position {position} of the log holds a {type_name} that does not fit: {error}"
         ) from error
+
+
+def known(type_name: str, schema_version: int, position: int) -> type[Event]:
+    """The model of an event type. Raises UnknownEvent for a type or version that is not known."""
+    model = TYPES.get(type_name)
+    if model is not None and 1 <= schema_version <= model.schema_version:
+        return model
+    what = "type" if model is None else f"version {schema_version} of type"
+    raise UnknownEvent(
+        f"position {position} of the log has the unknown {what} {type_name!r}: a newer "
+        "Milepost wrote it. Use that version to read this log."
+    )

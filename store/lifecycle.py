@@ -165,8 +165,9 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
 
 def _register(connection: Connection, event: SuiteRegistered, at: str) -> None:
     connection.execute(delete(SUITE).where(SUITE.c.suite_id == event.suite_id))
-    values = event.model_dump(mode="json")
-    connection.execute(insert(SUITE).values(**values, registered_at=at))
+    values = event.model_dump(mode="json", exclude={"grader", "graded_by"})
+    grader = event.graded_by or event.grader
+    connection.execute(insert(SUITE).values(**values, grader=grader, registered_at=at))
 
 
 def _arrive(connection: Connection, event: CheckpointArrived, at: str) -> None:

@@ -73,6 +73,7 @@ def register_suite(
     difficulty: str | None = None,
     role: Literal["validation", "mining"] = "validation",
     grader: str = "exact",
+    graded_by: str | None = None,
     revision: int = 1,
 ) -> None:
     """The suite's name is its id. A later revision must not bring its examples again."""
@@ -84,6 +85,7 @@ def register_suite(
         difficulty=difficulty,
         role=role,
         grader=grader,
+        graded_by=graded_by,
         rows_read=len(examples),
         examples=len(examples),
         duplicates=0,
