@@ -91,6 +91,7 @@ def register(engine: Engine, asked: Sequence[Question]) -> None:
             difficulty=difficulty,
             role="validation",
             grader="exact",
+            graded_by=None,
             rows_read=len(examples),
             examples=len(examples),
             duplicates=0,
