@@ -16,12 +16,9 @@ from rich.console import Console
 
 from commands import query as query_module
 from commands.bootstrap import opened
-from commands.output import Format, emit
-from errors import MilepostError, ProjectionStopped, UsageError
+from commands.output import Format
+from errors import MilepostError
 from settings import find_workspace
-from store import log, projections
-from store.engine import reading
-from views import registry
 
 app = typer.Typer(
     help="Evaluates training checkpoints as they arrive, once each; every view follows the log.",
@@ -199,6 +196,9 @@ def show(
     workspace: WorkspaceOption = None,
     form: FormatOption = Format.table,
     run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    as_of: Annotated[
+        str, typer.Option(help="What it said when the log ended at this position or time (UTC).")
+    ] = "",
 ) -> None:
     """Print a view of what the log holds.
 
@@ -206,33 +206,11 @@ def show(
     corrections, tests, alerts, events.
 
     Example: milepost show regression --format json
+    Example: milepost show ranking --as-of 2026-11-24T10:30
     """
-    place = find_workspace(workspace)
-    if view == "events":
-        with opened(place, read_only=True) as engine, reading(engine) as connection:
-            rows = [_event_row(one) for one in log.read(connection)]
-        # A payload does not fit a line for people; JSON and CSV have it.
-        columns = EVENT_COLUMNS[:-1] if form is Format.table else EVENT_COLUMNS
-        emit(rows, columns, form, empty="The log is empty.")
-        return
-    chosen = registry.find(view, registry.views(place.settings))
-    derived = {one.name for one in chosen.projections}
-    with opened(place) as engine:
-        for state in projections.bring_up_to_date(engine, registry.projections(place.settings)):
-            if state.name in derived:
-                raise ProjectionStopped(
-                    f"view {view} stands still: {state.error}. When it is mended, "
-                    f"`milepost replay {state.name}` derives it again."
-                )
-        with reading(engine) as connection:
-            rows = chosen.rows(connection, run=run)
-    names = [column.name for column in chosen.columns]
-    emit(
-        rows,
-        list(chosen.brief or names) if form is Format.table else names,
-        form,
-        empty=f"Nothing to show for {view} yet. `milepost status` says what is going on.",
-    )
+    from commands.show import report
+
+    report(find_workspace(workspace), view, form, run, as_of)
 
 
 @app.command()
@@ -259,42 +237,13 @@ def replay(
     names: Annotated[list[str] | None, typer.Argument(help="Which views; left out: all.")] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Empty the derived tables and derive them anew from the log, without the model.
+    """Derive the views anew from the log, without the model. Killed, it goes on at the next run.
 
     Example: milepost replay regression
     """
-    place = find_workspace(workspace)
-    known = registry.projections(place.settings)
-    for name in names or []:
-        if name not in {one.name for one in known}:
-            listing = ", ".join(one.name for one in known)
-            raise UsageError(f"nothing derived is called {name!r}. There are: {listing}.")
-    with opened(place) as engine, Console().status("") as status:
+    from commands.replay import report
 
-        def progress(name: str) -> None:
-            status.update(f"deriving {name}")
-            print(f"deriving {name}")
-
-        stopped = projections.replay(engine, known, names or [], progress=progress)
-        with reading(engine) as connection:
-            position = log.head(connection)
-    for state in stopped:
-        raise ProjectionStopped(f"view {state.name} stands still: {state.error}")
-    print(f"Derived from {position} events.")
-
-
-EVENT_COLUMNS = ["position", "recorded_at", "type", "stream", "version", "payload"]
-
-
-def _event_row(recorded: log.Recorded) -> dict[str, object]:
-    return {
-        "position": recorded.position,
-        "recorded_at": recorded.recorded_at,
-        "type": type(recorded.event).__name__,
-        "stream": recorded.stream,
-        "version": recorded.version,
-        "payload": recorded.event.model_dump(mode="json"),
-    }
+    report(find_workspace(workspace), names or [])
 
 
 if __name__ == "__main__":

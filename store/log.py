@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, Table, func, insert, select
+from sqlalchemy import Connection, Engine, Row, Table, func, insert, select, text
 
 from errors import ConcurrencyError, EventConflict
 from store import chain, tuples
 from store.chain import Fields, digest_of_rows, link
 from store.engine import lock_log
-from store.events import Event, load
+from store.events import TYPES, Event, load
 from store.records import Example, Prediction, TokenTrace
 from store.schema import EVENT, EXAMPLE, GENESIS, PREDICTION, TOKEN_TRACE
 from store.tuples import Tuple
@@ -206,6 +206,35 @@ def latest(connection: Connection, stream: str) -> Recorded | None:
     newest_first = select(EVENT).where(EVENT.c.stream == stream).order_by(EVENT.c.version.desc())
     row = connection.execute(newest_first.limit(1)).one_or_none()
     return None if row is None else _recorded(row)
+
+
+# Which types of event does the log hold? One look into the index for each.
+_TYPES = """
+WITH RECURSIVE found(type) AS (
+    SELECT min(type) FROM event
+    UNION ALL
+    SELECT (SELECT min(event.type) FROM event WHERE event.type > found.type)
+    FROM found WHERE found.type IS NOT NULL
+)
+SELECT type FROM found WHERE type IS NOT NULL
+"""
+
+
+def refuse_unknown(connection: Connection) -> None:
+    """Raises UnknownEvent if the log holds a type that this Milepost does not know.
+
+    Whoever reads only some types would pass over it, and show what is no longer true.
+    """
+    for (name,) in connection.execute(text(_TYPES)):
+        if name not in TYPES:
+            first = select(EVENT).where(EVENT.c.type == name).order_by(EVENT.c.position).limit(1)
+            _recorded(connection.execute(first).one())
+
+
+def position_at(connection: Connection, moment: str) -> int:
+    """The position of the newest event recorded up to `moment`, as `now` writes it; 0 for none."""
+    query = select(func.max(EVENT.c.position)).where(EVENT.c.recorded_at <= moment)
+    return connection.execute(query).scalar() or 0
 
 
 def _recorded(row: Row[Any]) -> Recorded:

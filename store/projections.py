@@ -1,9 +1,9 @@
 """Derived tables: one runner brings every projection up to the newest event that it listens to.
 
 A projection's rows and its position change in one transaction, so a crash leaves either both or
-neither. A projection that fails keeps its old rows and its error; those that read from it wait,
-and the others go on. Its stamp covers its version, its settings and the stamps of what it reads:
-when any of them changes, it is emptied and derived again.
+neither, and the next run goes on from there. A projection that fails keeps its old rows and its
+error; those that read from it wait, and the others go on. Its stamp covers its version, its
+settings and the stamps of what it reads: when any of them changes, it is emptied and derived again.
 """
 
 from __future__ import annotations
@@ -11,17 +11,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
+from errors import StoreError, UnknownEvent
 from store import log
-from store.engine import reading
+from store.engine import lock_derivations, reading
 from store.events import Event
 from store.log import Recorded
 from store.schema import PROJECTION
 
 Derive = Callable[[Connection, Sequence[Recorded]], None]
+# Told a projection's name, the position that it has reached, and the one that it goes to.
+Progress = Callable[[str, int, int], None]
+
+
+def silent(_name: str, _position: int, _end: int) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Projection:
     `derive` gets the new events of the types in `listens`, in order, and brings `tables` up to
     date in the caller's transaction. It reads facts and the tables of the projections in `reads`,
     nothing else: no clock, no file. `settings` is the text of what it depends on in milepost.toml.
+    `stride` is how many events go into one transaction (None: all), so that deriving a long log
+    does not lock out whoever appends to it.
     """
 
     name: str
@@ -40,6 +50,7 @@ class Projection:
     derive: Derive
     reads: tuple[str, ...] = ()
     settings: str = ""
+    stride: int | None = None
 
 
 class State(NamedTuple):
@@ -77,13 +88,17 @@ def due(connection: Connection, projection: Projection, state: State | None, sta
     return state.error is None and log.newest(connection, projection.listens) > state.position
 
 
-def bring_up_to_date(engine: Engine, projections: Sequence[Projection]) -> list[State]:
+def bring_up_to_date(
+    engine: Engine, projections: Sequence[Projection], progress: Progress = silent
+) -> list[State]:
     """Derives what the log has gained. Returns the projections that stand still, with why.
 
-    Cheap when there is nothing to do: a few reads, no write.
+    Cheap when there is nothing to do: a few reads, no write. Raises UnknownEvent at a log that
+    holds a type of event that this Milepost does not know.
     """
     wanted = stamps(projections)
     with reading(engine) as connection:
+        log.refuse_unknown(connection)
         end = log.head(connection)
         known = states(connection)
         waiting = {
@@ -101,7 +116,7 @@ def bring_up_to_date(engine: Engine, projections: Sequence[Projection]) -> list[
                 one.name, one.version, wanted[one.name], position, f"waits for {held_by[0]}"
             )
         elif one.name in waiting:
-            failure = _advance(engine, one, wanted[one.name], end)
+            failure = _advance(engine, one, wanted[one.name], end, progress)
             if failure is not None:
                 stopped[one.name] = failure
         elif state is not None and state.error is not None:
@@ -113,59 +128,73 @@ def replay(
     engine: Engine,
     projections: Sequence[Projection],
     names: Sequence[str] = (),
-    progress: Callable[[str], None] = lambda _name: None,
+    progress: Progress = silent,
 ) -> list[State]:
-    """Empties the named projections (all when none is named) and derives them from the log.
+    """Derives the named projections (all when none is named) anew from the whole log.
 
-    Whatever reads from a named one is derived again too. `progress` is told each name as it
-    begins. Returns the projections that stand still.
+    Whatever reads from a named one is derived again too. All of them are marked first, at once:
+    should this process die, the next one that derives anything goes on where it stopped. Returns
+    the projections that stand still.
     """
     chosen = set(names or (one.name for one in projections))
-    stopped: list[State] = []
     for one in projections:
-        if one.name in chosen or chosen.intersection(one.reads):
+        if chosen.intersection(one.reads):
             chosen.add(one.name)
-            progress(one.name)
-            with engine.begin() as connection:
-                _reset(connection, one)
-        stopped = bring_up_to_date(engine, projections[: projections.index(one) + 1])
-    return stopped
+    with engine.begin() as connection:
+        lock_derivations(connection)
+        connection.execute(delete(PROJECTION).where(PROJECTION.c.name.in_(chosen)))
+    return bring_up_to_date(engine, projections, progress)
 
 
-def _reset(connection: Connection, projection: Projection) -> None:
-    for table in reversed(projection.tables):
-        connection.execute(delete(table))
-    connection.execute(delete(PROJECTION).where(PROJECTION.c.name == projection.name))
-
-
-def _advance(engine: Engine, projection: Projection, stamp: str, end: int) -> State | None:
-    """One projection to position `end`, in one transaction. Returns its state if it stands still.
+def _advance(
+    engine: Engine, projection: Projection, stamp: str, end: int, progress: Progress
+) -> State | None:
+    """One projection to position `end`, a stride at a time. Returns its state if it stands still.
 
     Another process may have been here since the caller looked: then there is nothing to do.
     """
     position = 0
     try:
-        with engine.begin() as connection:
-            state = states(connection).get(projection.name)
-            if state is None or state.stamp != stamp:
-                _reset(connection, projection)
-            elif state.error is not None:
-                return state
-            else:
-                position = state.position
-            listens = projection.listens
-            events = list(log.read(connection, after=position, until=end, types=listens))
-            if events:
-                projection.derive(connection, events)
-                position = events[-1].position
-            _save(connection, State(projection.name, projection.version, stamp, position, None))
-    except Exception as error:  # noqa: BLE001 - whatever a view raises stops that view alone
+        while True:
+            progress(projection.name, position, end)
+            with engine.begin() as connection:
+                lock_derivations(connection)
+                state = states(connection).get(projection.name)
+                if state is None or state.stamp != stamp:
+                    _empty(connection, projection)
+                    position = 0
+                elif state.error is not None:
+                    return state
+                else:
+                    position = state.position
+                events = _next_events(connection, projection, position, end)
+                if events:
+                    projection.derive(connection, events)
+                    position = events[-1].position
+                _save(connection, State(projection.name, projection.version, stamp, position, None))
+            if projection.stride is None or len(events) < projection.stride:
+                return None
+    except Exception as error:
+        if isinstance(error, StoreError) and not isinstance(error, UnknownEvent):
+            raise  # the disk is full, say: no fault of the view
         reason = f"{type(error).__name__}: {error}"
         failed = State(projection.name, projection.version, stamp, position, reason)
         with engine.begin() as connection:
+            lock_derivations(connection)
             _save(connection, failed)
         return failed
-    return None
+
+
+def _next_events(
+    connection: Connection, projection: Projection, position: int, end: int
+) -> list[Recorded]:
+    events = log.read(connection, after=position, until=end, types=projection.listens)
+    return list(islice(events, projection.stride))
+
+
+def _empty(connection: Connection, projection: Projection) -> None:
+    for table in reversed(projection.tables):
+        connection.execute(delete(table))
 
 
 def _save(connection: Connection, state: State) -> None:

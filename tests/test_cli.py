@@ -18,7 +18,7 @@ from data.workspace import make
 from settings import load_workspace
 from store import log
 from store.engine import connect
-from store.events import CheckpointRejected
+from store.events import CheckpointRejected, EvaluationCompleted
 from store.liveness import Pulse
 from tests import logs
 from tests.logs import Seen
@@ -143,6 +143,22 @@ def test_show_keeps_to_a_run(milepost: Milepost, writer: Engine) -> None:
     assert [(row["run"], row["step"], row["status"]) for row in json.loads(ran.out)] == [
         ("b", 2, "arrived")
     ]
+
+
+def test_show_as_of_an_earlier_position_says_what_it_said_then(
+    milepost: Milepost, writer: Engine
+) -> None:
+    fill(writer)
+    with writer.connect() as connection:
+        first = [one for one in log.read(connection) if isinstance(one.event, EvaluationCompleted)]
+    position = str(first[0].position)
+    ran = milepost("show", "ranking", "--as-of", position, "--format", "json")
+    assert [one["step"] for one in json.loads(ran.out)] == [100]
+    assert f"As of position {position} of 9 (" in ran.err
+    assert len(json.loads(milepost("show", "ranking", "--format", "json").out)) == 2
+    events = milepost("show", "events", "--as-of", position, "--format", "json")
+    assert json.loads(events.out)[-1]["type"] == "EvaluationCompleted"
+    assert milepost("show", "ranking", "--as-of", "10").code == 2
 
 
 def test_an_empty_view_says_what_to_do(milepost: Milepost) -> None:

@@ -46,6 +46,15 @@ def projections(settings: Settings) -> list[Projection]:
     return [LIFECYCLE, *(one for view in views(settings) for one in view.projections)]
 
 
+def needed_by(view: View, known: Sequence[Projection]) -> list[Projection]:
+    """The projections that a view is made of, and all that they read, in the order of `known`."""
+    wanted = {one.name for one in view.projections} or {LIFECYCLE.name}
+    for one in reversed(known):
+        if one.name in wanted:
+            wanted.update(one.reads)
+    return [one for one in known if one.name in wanted]
+
+
 def find(name: str, among: Sequence[View]) -> View:
     """The view that `milepost show NAME` means. Raises UsageError naming the known ones."""
     for view in among:

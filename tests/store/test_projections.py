@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, Engine, func, insert, select
 
+from errors import StoreError, UnknownEvent
 from store import log, projections
+from store.engine import connect
 from store.events import CheckpointRejected, CheckpointRemoved, PredictionsRecorded
 from store.lifecycle import CHECKPOINT, EVALUATION, LIFECYCLE, REJECTED
 from store.log import Recorded
 from store.projections import Projection, State, bring_up_to_date, due, replay, stamps, states
-from store.schema import HEARTBEAT
+from store.schema import EVENT, HEARTBEAT
 from tests import logs
 from tests.logs import Seen
 
@@ -199,3 +204,85 @@ def test_a_slower_process_never_moves_a_projection_back(
     assert noted(engine) == [1, 2]
     with engine.connect() as connection:
         assert states(connection)["removals"].position == 2
+
+
+def test_a_stride_derives_that_many_events_in_each_transaction(engine: Engine) -> None:
+    for n in range(7):
+        remove(engine, n)
+    batches: list[list[int]] = []
+
+    def watch(connection: Connection, events: Sequence[Recorded]) -> None:
+        batches.append([one.position for one in events])
+        note(connection, events)
+
+    reached: list[tuple[str, int, int]] = []
+    sliced = replace(REMOVALS, derive=watch, stride=3)
+    assert bring_up_to_date(engine, [sliced], lambda *told: reached.append(told)) == []
+    assert batches == [[1, 2, 3], [4, 5, 6], [7]]
+    assert reached == [("removals", 0, 7), ("removals", 3, 7), ("removals", 6, 7)]
+    assert noted(engine) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def die_at_the_second_stride(database_url: str) -> None:
+    engine = connect(database_url)
+
+    def derive(connection: Connection, events: Sequence[Recorded]) -> None:
+        note(connection, events)
+        if events[0].position > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    replay(engine, [replace(REMOVALS, derive=derive, stride=3)])
+
+
+def test_a_replay_that_was_killed_goes_on_where_it_stopped(
+    engine: Engine, database_url: str
+) -> None:
+    for n in range(7):
+        remove(engine, n)
+    sliced = replace(REMOVALS, stride=3)
+    assert bring_up_to_date(engine, [sliced]) == []
+    process = multiprocessing.get_context("spawn").Process(
+        target=die_at_the_second_stride, args=(database_url,)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert noted(engine) == [1, 2, 3]
+    with engine.connect() as connection:
+        state = states(connection)["removals"]
+        assert (state.position, state.error) == (3, None)
+        assert due(connection, sliced, state, stamps([sliced])["removals"])
+    seen: list[int] = []
+
+    def watch(connection: Connection, events: Sequence[Recorded]) -> None:
+        seen.extend(one.position for one in events)
+        note(connection, events)
+
+    assert bring_up_to_date(engine, [replace(sliced, derive=watch)]) == []
+    assert seen == [4, 5, 6, 7]
+    assert noted(engine) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_unknown_type_of_event_is_refused_and_not_passed_over(engine: Engine) -> None:
+    remove(engine, 1)
+    with engine.begin() as connection:
+        newer = {"position": 2, "event_id": "id", "stream": "s", "version": 1, "payload": "{}"}
+        connection.execute(
+            insert(EVENT).values(
+                **newer, type="CheckpointTeleported", schema_version=1, recorded_at=log.now()
+            )
+        )
+    with pytest.raises(UnknownEvent, match="position 2 of the log has the unknown type"):
+        bring_up_to_date(engine, [REMOVALS])
+
+
+def test_a_fault_of_the_database_is_not_held_against_the_view(engine: Engine) -> None:
+    remove(engine, 1)
+
+    def fail(_connection: Connection, _events: Sequence[Recorded]) -> None:
+        raise StoreError("the disk is full")
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        bring_up_to_date(engine, [replace(REMOVALS, derive=fail)])
+    assert bring_up_to_date(engine, [REMOVALS]) == []
+    assert noted(engine) == [1]
