@@ -10,6 +10,7 @@ MilepostError
 │   ├── UnknownEvent        the log holds a type or version this Milepost does not know
 │   ├── DatabaseMismatch    no Milepost database, or one from a newer Milepost
 │   ├── ProjectionStopped   a derived view failed and stands still until it is mended
+│   ├── DerivedAnew         a view is derived from the log again and is not whole yet
 │   └── QueryTimeout        a query of `milepost sql` took longer than it may
 ├── SyncFault               rsync did not bring the files
 ├── CheckpointFault         a folder that is not a usable checkpoint
@@ -79,6 +80,10 @@ class DatabaseMismatch(StoreError):
 
 class ProjectionStopped(StoreError):
     """A derived view failed; its rows stand where they were until it is mended."""
+
+
+class DerivedAnew(StoreError):
+    """A view is derived from the log again, from its beginning, and is not whole yet."""
 
 
 class QueryTimeout(StoreError):
