@@ -69,6 +69,7 @@ SQLITE_BLAMES_QUERY = {
     sqlite3.SQLITE_TOOBIG,
 }
 SQLSTATE_BLAMES_QUERY = ("0A", "21", "22", "25006", "42")
+SQLSTATE_SYNTAX_ERROR = "42601"
 SQLSTATE_CANCELED = "57014"
 
 UNKNOWN_NAME = re.compile(
@@ -112,6 +113,7 @@ def ask(engine: Engine, query: str, *, limit: int = ROWS, seconds: float = SECON
     QueryTimeout after `seconds`, StoreError when the database itself fails.
     """
     fetch = _fetch_from_sqlite if engine.dialect.name == "sqlite" else _fetch_from_postgresql
+    _check_text(query)
     try:
         with reading(engine) as connection:
             found = fetch(connection, query, limit + 1, seconds)
@@ -142,14 +144,14 @@ def _fetch_from_sqlite(connection: Connection, query: str, most: int, seconds: f
     try:
         cursor.execute(query)
         return _Found(_names(cursor.description), cursor.fetchmany(most))
-    # sqlite3.Warning is no sqlite3.Error; ValueError is for text that is not UTF-8 or holds NUL.
-    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+    # A second statement is a sqlite3.Warning in Python 3.11, which is no sqlite3.Error.
+    except (sqlite3.Error, sqlite3.Warning) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if refused:
             raise UsageError(_refusal(refused[0])) from error
         if code == sqlite3.SQLITE_INTERRUPT:
             raise QueryTimeout(seconds) from error
-        raise _fault(error, blames_query=code & 0xFF in SQLITE_BLAMES_QUERY) from error
+        raise _fault(str(error), blames_query=code & 0xFF in SQLITE_BLAMES_QUERY) from error
     finally:
         cursor.close()
         driver.set_progress_handler(None, 0)
@@ -170,8 +172,21 @@ def _fetch_from_postgresql(connection: Connection, query: str, most: int, second
         state = getattr(error, "sqlstate", None) or ""
         if state == SQLSTATE_CANCELED:
             raise QueryTimeout(seconds) from error
-        blames_query = not state or state.startswith(SQLSTATE_BLAMES_QUERY)
-        raise _fault(error, blames_query=blames_query) from error
+        # In str(error) stand lines of the DECLARE, which nobody wrote.
+        said = error.diag.message_primary or str(error)
+        if state == SQLSTATE_SYNTAX_ERROR:
+            said += ". Write one SELECT: `milepost sql` only reads."
+        raise _fault(said, blames_query=state.startswith(SQLSTATE_BLAMES_QUERY)) from error
+
+
+def _check_text(query: str) -> None:
+    """A driver would stop reading at a null character, or fail with a word of its own."""
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("that query is not UTF-8 text.") from error
+    if "\0" in query:
+        raise UsageError("that query holds a null character.")
 
 
 def _names(description: Iterable[Sequence[Any]] | None) -> list[str]:
@@ -202,10 +217,10 @@ def _refusal(what: str) -> str:
     return f"`milepost sql` only reads: {what} is refused.{hint}"
 
 
-def _fault(error: Exception, *, blames_query: bool) -> UsageError | StoreError:
+def _fault(said: str, *, blames_query: bool) -> UsageError | StoreError:
     if blames_query:
-        return UsageError(f"that query cannot run: {error}")
-    return StoreError(f"the database failed: {error}. `milepost status` says what runs on it.")
+        return UsageError(f"that query cannot run: {said}")
+    return StoreError(f"the database failed: {said}. `milepost status` says what runs on it.")
 
 
 def _hint(engine: Engine, message: str) -> str:
