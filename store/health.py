@@ -194,13 +194,10 @@ def _refused(connection: Connection) -> list[Refused]:
 
 def _sync(connection: Connection) -> tuple[str | None, str | None]:
     """When the last sync succeeded, and why the newest one failed if it did."""
-    last_sync, error = None, None
-    for recorded in log.read(connection, types=(SyncCompleted, SyncFailed)):
-        match recorded.event:
-            case SyncCompleted():
-                last_sync, error = recorded.recorded_at, None
-            case SyncFailed(message=message):
-                error = message
-            case _:
-                raise TypeError(type(recorded.event).__name__)
-    return last_sync, error
+    completed = log.latest_of(connection, SyncCompleted)
+    failed = log.latest_of(connection, SyncFailed)
+    last_sync = None if completed is None else completed.recorded_at
+    if failed is None or (completed is not None and completed.position > failed.position):
+        return last_sync, None
+    assert isinstance(failed.event, SyncFailed)
+    return last_sync, failed.event.message

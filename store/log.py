@@ -208,6 +208,13 @@ def latest(connection: Connection, stream: str) -> Recorded | None:
     return None if row is None else _recorded(row)
 
 
+def latest_of(connection: Connection, kind: type[Event]) -> Recorded | None:
+    """The newest event of a type."""
+    newest_first = select(EVENT).where(EVENT.c.type == kind.__name__)
+    row = connection.execute(newest_first.order_by(EVENT.c.position.desc()).limit(1)).first()
+    return None if row is None else _recorded(row)
+
+
 # Which types of event does the log hold? One look into the index for each.
 _TYPES = """
 WITH RECURSIVE found(type) AS (
