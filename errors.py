@@ -9,6 +9,9 @@ MilepostError
 │   ├── EventConflict       one event id, two payloads
 │   ├── UnknownEvent        the log holds a type or version this Milepost does not know
 │   ├── DatabaseMismatch    no Milepost database, or one from a newer Milepost
+│   ├── DatabaseDamaged     the file is not what SQLite wrote
+│   ├── DatabaseBusy        another process kept the database locked
+│   ├── DiskFull            the disk has no space left, or the database may not grow
 │   ├── ProjectionStopped   a derived view failed and stands still until it is mended
 │   ├── DerivedAnew         a view is derived from the log again and is not whole yet
 │   └── QueryTimeout        a query of `milepost sql` took longer than it may
@@ -76,6 +79,18 @@ class UnknownEvent(StoreError):
 
 class DatabaseMismatch(StoreError):
     """The file is not a Milepost database, or a newer Milepost made it."""
+
+
+class DatabaseDamaged(StoreError):
+    """The file is not what SQLite wrote: a disk, a copy or another program spoiled it."""
+
+
+class DatabaseBusy(StoreError):
+    """Another process kept the database locked for longer than Milepost waits."""
+
+
+class DiskFull(StoreError):
+    """There is no space to write to; what was acknowledged is in the log."""
 
 
 class ProjectionStopped(StoreError):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select
 
-from errors import ConcurrencyError, EvaluationFault, NothingScored
+from errors import ConcurrencyError, EvaluationFault, EventConflict, NothingScored, StoreError
 from evaluators import engine as passes
 from evaluators.claims import Task, host, pending, recorded_examples
 from evaluators.suites import Suite
@@ -46,6 +46,9 @@ TOKEN_COUNTS = ("prompt_tokens", "target_tokens", "generated_tokens")
 @dataclass(frozen=True)
 class Worker:
     """Evaluates what is pending, one checkpoint at a time.
+
+    A database that cannot be written (DiskFull, DatabaseBusy …) ends it with that error; what it
+    had recorded stays, and the next worker goes on from there.
 
     `derive` is called after each append, so that whoever derives views can; `progress` with the
     task, the number of examples recorded, and the number in all.
@@ -87,9 +90,9 @@ class Worker:
         """One checkpoint, to its end: completed, failed, abandoned, or left for the next start."""
         try:
             self._run(task)
-        except ConcurrencyError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this checkpoint only
+        except Exception as error:
+            if isinstance(error, StoreError) and not isinstance(error, EventConflict):
+                raise  # no fault of the checkpoint, and no place to put a failure
             self._give_up(task, error)
 
     def _run(self, task: Task) -> None:

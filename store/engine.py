@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
 from errors import DatabaseMismatch, StoreError
+from store import faults
 from store.vocabulary import refuse_unknown
 
 # "MlPt" in ASCII: what `file` and `PRAGMA application_id` show of a Milepost database.
@@ -57,6 +58,8 @@ def bare_engine(url: str, *, read_only: bool = False) -> Engine:
         return engine
     location = f"file:{file}?mode=ro&uri=true" if read_only else str(file)
     engine = create_engine(f"sqlite:///{location}", connect_args={"check_same_thread": False})
+
+    event.listen(engine, "handle_error", faults.translate)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
@@ -132,7 +135,7 @@ def check_schema(engine: Engine) -> None:
     if number < SCHEMA_NUMBER:
         raise DatabaseMismatch(
             f"{file} has schema {number}, and this Milepost needs {SCHEMA_NUMBER}. "
-            "Run `milepost init` in its folder: it upgrades and keeps what is there."
+            "Run `milepost db upgrade`: it keeps a backup, and what is there."
         )
 
 

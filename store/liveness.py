@@ -11,6 +11,7 @@ import os
 import platform
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import psutil
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select, update
 
+from errors import StoreError
 from store.log import now
 from store.schema import HEARTBEAT
 
@@ -95,7 +97,9 @@ class Pulse:
 
     def _run(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            self._beat()
+            # A beat that cannot be written is missed; what the process itself appends says why.
+            with suppress(StoreError):
+                self._beat()
             if self._on_orphaned is not None and _orphaned():
                 self._on_orphaned()
                 self._on_orphaned = None

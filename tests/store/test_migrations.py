@@ -83,7 +83,7 @@ def test_a_database_from_an_older_milepost_says_how_to_upgrade(
 ) -> None:
     with sqlite3.connect(str(engine.url.database)) as client:
         client.execute(f"PRAGMA user_version = {SCHEMA_NUMBER - 1}")
-    with pytest.raises(DatabaseMismatch, match="milepost init"):
+    with pytest.raises(DatabaseMismatch, match="milepost db upgrade"):
         connect(database_url)
 
 
