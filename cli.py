@@ -246,5 +246,26 @@ def replay(
     report(find_workspace(workspace), names or [])
 
 
+@app.command()
+def regrade(
+    grader: Annotated[
+        str,
+        typer.Option("--grader", help="NAME@VERSION chooses; a NAME alone takes that back."),
+    ],
+    workspace: WorkspaceOption = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option("--suite", help="Only this suite. Left out: those that have this grader."),
+    ] = None,
+) -> None:
+    """Grade the stored answers anew by a grader version of your choice, without the model.
+
+    Example: milepost regrade --grader numeric@1 --suite easy_50
+    """
+    from commands import regrade as command
+
+    command.regrade(find_workspace(workspace), grader, suite or [])
+
+
 if __name__ == "__main__":
     main()

@@ -95,7 +95,7 @@ def evaluate(workspace: Workspace, *, once: bool) -> None:
             pulse.doing = f"evaluating {name}: {recorded} of {examples} examples"
             evaluations.show(name, recorded, examples)
 
-        suites = register_suites(engine, workspace)
+        suites = register_suites(engine, workspace, say=say)
         derive = deriver(engine, workspace)
         derive()
         worker = Worker(engine, suites, workspace.settings.evaluation, stop, derive, progress)
