@@ -7,26 +7,28 @@ derived tables themselves stand in the module of their view, made by `derived`.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     Column,
-    Dialect,
-    Double,
     ForeignKey,
     Index,
-    Integer,
-    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
     UniqueConstraint,
 )
-from sqlalchemy.types import REAL, TypeDecorator, TypeEngine
+
+# Named here once more: whoever declares a table finds all that it takes in one place.
+from store.column_types import BLOB as BLOB
+from store.column_types import INTEGER as INTEGER
+from store.column_types import JSON as JSON
+from store.column_types import REAL_NUMBER as REAL_NUMBER
+from store.column_types import TEXT as TEXT
+from store.column_types import Json as Json
+from store.column_types import dumps as dumps
+from store.dialects import LARGEST_REAL, all_or_none, is_json
 
 METADATA = MetaData(
     naming_convention={
@@ -37,34 +39,6 @@ METADATA = MetaData(
         "fk": "fk_%(table_name)s_%(column_0_name)s",
     }
 )
-
-INTEGER: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
-REAL_NUMBER: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
-TEXT = Text()
-BLOB = LargeBinary()
-
-
-class Json(TypeDecorator[Any]):
-    """A JSON value as canonical text: sorted keys, no non-finite numbers; NULL for None."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """The value as text."""
-        return None if value is None else dumps(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
-        """The text as a value."""
-        return None if value is None else json.loads(value)
-
-
-JSON = Json()
-
-
-def dumps(value: Any) -> str:
-    """Canonical JSON text. Raises ValueError for a non-finite number."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def derived(name: str, *parts: Any) -> Table:
@@ -91,7 +65,7 @@ EVENT = Table(
     Index(None, "type", "position"),
     CheckConstraint("version >= 1", name="version_from_1"),
     CheckConstraint("length(digest) = 64", name="digest_is_sha256"),
-    CheckConstraint("json_valid(payload)", name="payload_is_json").ddl_if("sqlite"),
+    CheckConstraint(is_json("sqlite", "payload"), name="payload_is_json"),
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
@@ -147,18 +121,13 @@ _REALS = (
     "target_margin",
     "target_rank",
 )
-LARGEST_REAL = "1.7976931348623157e308"
-
-
-def _all_or_none(columns: tuple[str, ...]) -> str:
-    nulls = " + ".join(f"({column} IS NULL)" for column in columns)
-    return f"({nulls}) IN (0, {len(columns)})"
 
 
 def _all_null(columns: tuple[str, ...]) -> str:
     return " AND ".join(f"{column} IS NULL" for column in columns)
 
 
+# As SQLite words them; the migrations word them for PostgreSQL too.
 PREDICTION_CHECKS = {
     "error_or_measured": (
         "(error IS NULL) = "
@@ -167,8 +136,8 @@ PREDICTION_CHECKS = {
     "error_excludes_measured": (
         f"error IS NULL OR ({_all_null((*_GENERATED, *_TARGET, *_OPTIONAL, 'choice_logprobs'))})"
     ),
-    "generated_whole": _all_or_none(_GENERATED),
-    "target_whole": _all_or_none(_TARGET),
+    "generated_whole": all_or_none("sqlite", _GENERATED),
+    "target_whole": all_or_none("sqlite", _TARGET),
     "finite": " AND ".join(f"abs(coalesce({column}, 0.0)) <= {LARGEST_REAL}" for column in _REALS),
     "finish_reason": "finish_reason IN ('eos', 'stop', 'length')",
 }

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, REAL_NUMBER, TEXT
+from store.dialects import last_user_message
 from store.replaceable import create_view, drop_view
 
 revision = "0003"
@@ -23,13 +25,7 @@ SELECT
     prediction.sample,
     example.line,
     example.kind,
-    (
-        SELECT json_extract(message.value, '$.content')
-        FROM json_each(example.messages) AS message
-        WHERE json_extract(message.value, '$.role') = 'user'
-        ORDER BY message.key DESC
-        LIMIT 1
-    ) AS prompt,
+    {prompt} AS prompt,
     example.target,
     example.choices,
     prediction.generated_text,
@@ -111,45 +107,47 @@ LEFT JOIN suite ON suite.suite_id = result.suite_id
 def upgrade() -> None:
     op.create_table(
         "grade",
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("suite_id", sa.Text(), nullable=False),
-        sa.Column("example_id", sa.Text(), nullable=False),
-        sa.Column("sample", sa.Integer(), nullable=False),
-        sa.Column("grader", sa.Text()),
-        sa.Column("correct", sa.Integer()),
-        sa.Column("score", sa.REAL()),
-        sa.Column("parsed", sa.Text()),
-        sa.Column("expected", sa.Text()),
-        sa.Column("error_class", sa.Text()),
-        sa.Column("confidence", sa.REAL()),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("suite_id", TEXT, nullable=False),
+        sa.Column("example_id", TEXT, nullable=False),
+        sa.Column("sample", INTEGER, nullable=False),
+        sa.Column("grader", TEXT),
+        sa.Column("correct", INTEGER),
+        sa.Column("score", REAL_NUMBER),
+        sa.Column("parsed", TEXT),
+        sa.Column("expected", TEXT),
+        sa.Column("error_class", TEXT),
+        sa.Column("confidence", REAL_NUMBER),
         sa.PrimaryKeyConstraint("evaluation_id", "suite_id", "example_id", "sample"),
         sqlite_strict=True,
     )
     op.create_table(
         "result",
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("suite_id", sa.Text(), nullable=False),
-        sa.Column("difficulty", sa.Text(), nullable=False),
-        sa.Column("grader", sa.Text()),
-        sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("n_failed", sa.Integer(), nullable=False),
-        sa.Column("n_graded", sa.Integer(), nullable=False),
-        sa.Column("loss", sa.REAL()),
-        sa.Column("perplexity", sa.REAL()),
-        sa.Column("bits_per_byte", sa.REAL()),
-        sa.Column("token_accuracy", sa.REAL()),
-        sa.Column("accuracy", sa.REAL()),
-        sa.Column("accuracy_low", sa.REAL()),
-        sa.Column("accuracy_high", sa.REAL()),
-        sa.Column("score", sa.REAL()),
-        sa.Column("loss_se", sa.REAL()),
-        sa.Column("accuracy_se", sa.REAL()),
-        sa.Column("reason", sa.Text()),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("suite_id", TEXT, nullable=False),
+        sa.Column("difficulty", TEXT, nullable=False),
+        sa.Column("grader", TEXT),
+        sa.Column("n", INTEGER, nullable=False),
+        sa.Column("n_failed", INTEGER, nullable=False),
+        sa.Column("n_graded", INTEGER, nullable=False),
+        sa.Column("loss", REAL_NUMBER),
+        sa.Column("perplexity", REAL_NUMBER),
+        sa.Column("bits_per_byte", REAL_NUMBER),
+        sa.Column("token_accuracy", REAL_NUMBER),
+        sa.Column("accuracy", REAL_NUMBER),
+        sa.Column("accuracy_low", REAL_NUMBER),
+        sa.Column("accuracy_high", REAL_NUMBER),
+        sa.Column("score", REAL_NUMBER),
+        sa.Column("loss_se", REAL_NUMBER),
+        sa.Column("accuracy_se", REAL_NUMBER),
+        sa.Column("reason", TEXT),
         sa.PrimaryKeyConstraint("evaluation_id", "suite_id", "difficulty"),
         sqlite_strict=True,
     )
-    create_view(op.get_bind(), "predictions", PREDICTIONS)
-    create_view(op.get_bind(), "results", RESULTS)
+    bind = op.get_bind()
+    prompt = last_user_message(bind.dialect.name, "example.messages")
+    create_view(bind, "predictions", PREDICTIONS.format(prompt=prompt))
+    create_view(bind, "results", RESULTS)
 
 
 def downgrade() -> None:

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, REAL_NUMBER, TEXT
 from store.replaceable import create_view, drop_view
 
 revision = "0004"
@@ -35,26 +36,26 @@ FROM regression
 def upgrade() -> None:
     op.create_table(
         "regression",
-        sa.Column("run", sa.Text(), nullable=False),
-        sa.Column("checkpoint_id", sa.Text(), nullable=False),
-        sa.Column("step", sa.Integer(), nullable=False),
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("baseline_checkpoint_id", sa.Text()),
-        sa.Column("baseline_step", sa.Integer()),
-        sa.Column("baseline_evaluation_id", sa.Text()),
-        sa.Column("suite", sa.Text(), nullable=False),
-        sa.Column("difficulty", sa.Text(), nullable=False),
-        sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("loss", sa.REAL()),
-        sa.Column("loss_before", sa.REAL()),
-        sa.Column("loss_change", sa.REAL()),
-        sa.Column("loss_p", sa.REAL()),
-        sa.Column("accuracy", sa.REAL()),
-        sa.Column("accuracy_before", sa.REAL()),
-        sa.Column("accuracy_change", sa.REAL()),
-        sa.Column("accuracy_p", sa.REAL()),
-        sa.Column("verdict", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("run", TEXT, nullable=False),
+        sa.Column("checkpoint_id", TEXT, nullable=False),
+        sa.Column("step", INTEGER, nullable=False),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("baseline_checkpoint_id", TEXT),
+        sa.Column("baseline_step", INTEGER),
+        sa.Column("baseline_evaluation_id", TEXT),
+        sa.Column("suite", TEXT, nullable=False),
+        sa.Column("difficulty", TEXT, nullable=False),
+        sa.Column("n", INTEGER, nullable=False),
+        sa.Column("loss", REAL_NUMBER),
+        sa.Column("loss_before", REAL_NUMBER),
+        sa.Column("loss_change", REAL_NUMBER),
+        sa.Column("loss_p", REAL_NUMBER),
+        sa.Column("accuracy", REAL_NUMBER),
+        sa.Column("accuracy_before", REAL_NUMBER),
+        sa.Column("accuracy_change", REAL_NUMBER),
+        sa.Column("accuracy_p", REAL_NUMBER),
+        sa.Column("verdict", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("evaluation_id", "suite", "difficulty"),
         sqlite_strict=True,
     )

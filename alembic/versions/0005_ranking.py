@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, REAL_NUMBER, TEXT
 from store.replaceable import create_view, drop_view
 
 revision = "0005"
@@ -27,16 +28,16 @@ FROM ranking
 def upgrade() -> None:
     op.create_table(
         "ranking",
-        sa.Column("checkpoint_id", sa.Text(), nullable=False),
-        sa.Column("run", sa.Text(), nullable=False),
-        sa.Column("step", sa.Integer(), nullable=False),
-        sa.Column("rank", sa.Integer()),
-        sa.Column("score", sa.REAL()),
-        sa.Column("loss", sa.REAL()),
-        sa.Column("accuracy", sa.REAL()),
-        sa.Column("balance", sa.REAL()),
-        sa.Column("consistency", sa.REAL()),
-        sa.Column("reason", sa.Text()),
+        sa.Column("checkpoint_id", TEXT, nullable=False),
+        sa.Column("run", TEXT, nullable=False),
+        sa.Column("step", INTEGER, nullable=False),
+        sa.Column("rank", INTEGER),
+        sa.Column("score", REAL_NUMBER),
+        sa.Column("loss", REAL_NUMBER),
+        sa.Column("accuracy", REAL_NUMBER),
+        sa.Column("balance", REAL_NUMBER),
+        sa.Column("consistency", REAL_NUMBER),
+        sa.Column("reason", TEXT),
         sa.PrimaryKeyConstraint("checkpoint_id"),
         sqlite_strict=True,
     )

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, REAL_NUMBER, TEXT
 from store.replaceable import create_view, drop_view
 
 revision = "0006"
@@ -38,27 +39,27 @@ LEFT JOIN calibration_bin AS bin
 def upgrade() -> None:
     op.create_table(
         "calibration_verdict",
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("difficulty", sa.Text(), nullable=False),
-        sa.Column("n_total", sa.Integer(), nullable=False),
-        sa.Column("ece", sa.REAL()),
-        sa.Column("brier", sa.REAL()),
-        sa.Column("verdict", sa.Text()),
-        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("difficulty", TEXT, nullable=False),
+        sa.Column("n_total", INTEGER, nullable=False),
+        sa.Column("ece", REAL_NUMBER),
+        sa.Column("brier", REAL_NUMBER),
+        sa.Column("verdict", TEXT),
+        sa.Column("reason", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("evaluation_id", "difficulty"),
         sqlite_strict=True,
     )
     op.create_table(
         "calibration_bin",
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("difficulty", sa.Text(), nullable=False),
-        sa.Column("bin_low", sa.REAL(), nullable=False),
-        sa.Column("bin_high", sa.REAL(), nullable=False),
-        sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("confidence", sa.REAL()),
-        sa.Column("accuracy", sa.REAL()),
-        sa.Column("accuracy_low", sa.REAL()),
-        sa.Column("accuracy_high", sa.REAL()),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("difficulty", TEXT, nullable=False),
+        sa.Column("bin_low", REAL_NUMBER, nullable=False),
+        sa.Column("bin_high", REAL_NUMBER, nullable=False),
+        sa.Column("n", INTEGER, nullable=False),
+        sa.Column("confidence", REAL_NUMBER),
+        sa.Column("accuracy", REAL_NUMBER),
+        sa.Column("accuracy_low", REAL_NUMBER),
+        sa.Column("accuracy_high", REAL_NUMBER),
         sa.PrimaryKeyConstraint("evaluation_id", "difficulty", "bin_low"),
         sqlite_strict=True,
     )

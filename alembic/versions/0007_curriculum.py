@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, REAL_NUMBER, TEXT
 from store.replaceable import create_view, drop_view
 
 revision = "0007"
@@ -29,26 +30,26 @@ JOIN checkpoint ON checkpoint.checkpoint_id = evaluation.checkpoint_id
 def upgrade() -> None:
     op.create_table(
         "difficulty_tally",
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("difficulty", sa.Text(), nullable=False),
-        sa.Column("loss", sa.REAL()),
-        sa.Column("accuracy", sa.REAL()),
-        sa.Column("suites", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text()),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("difficulty", TEXT, nullable=False),
+        sa.Column("loss", REAL_NUMBER),
+        sa.Column("accuracy", REAL_NUMBER),
+        sa.Column("suites", TEXT, nullable=False),
+        sa.Column("reason", TEXT),
         sa.PrimaryKeyConstraint("evaluation_id", "difficulty"),
         sqlite_strict=True,
     )
     op.create_table(
         "curriculum_advice",
-        sa.Column("run", sa.Text(), nullable=False),
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("difficulty", sa.Text(), nullable=False),
-        sa.Column("loss", sa.REAL()),
-        sa.Column("accuracy", sa.REAL()),
-        sa.Column("progress", sa.REAL()),
-        sa.Column("recommended_share", sa.Integer()),
-        sa.Column("strategy", sa.Text()),
-        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("run", TEXT, nullable=False),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("difficulty", TEXT, nullable=False),
+        sa.Column("loss", REAL_NUMBER),
+        sa.Column("accuracy", REAL_NUMBER),
+        sa.Column("progress", REAL_NUMBER),
+        sa.Column("recommended_share", INTEGER),
+        sa.Column("strategy", TEXT),
+        sa.Column("reason", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("evaluation_id", "difficulty"),
         sqlite_strict=True,
     )

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, REAL_NUMBER, TEXT
+from store.dialects import last_user_message
 from store.replaceable import create_view, drop_view
 
 revision = "0008"
@@ -21,13 +23,7 @@ SELECT
     hard.difficulty,
     hard.skill,
     hard.type,
-    (
-        SELECT json_extract(message.value, '$.content')
-        FROM json_each(example.messages) AS message
-        WHERE json_extract(message.value, '$.role') = 'user'
-        ORDER BY message.key DESC
-        LIMIT 1
-    ) AS prompt,
+    {prompt} AS prompt,
     example.target,
     coalesce(prediction.generated_text, grade.parsed) AS generated_text,
     hard.correct,
@@ -60,50 +56,52 @@ LEFT JOIN grade
 def upgrade() -> None:
     op.create_table(
         "example_history",
-        sa.Column("run", sa.Text(), nullable=False),
-        sa.Column("example_id", sa.Text(), nullable=False),
-        sa.Column("times_seen", sa.Integer(), nullable=False),
-        sa.Column("times_right", sa.Integer(), nullable=False),
-        sa.Column("flips", sa.Integer(), nullable=False),
-        sa.Column("first_right_step", sa.Integer()),
-        sa.Column("last_right_step", sa.Integer()),
-        sa.Column("was_right", sa.Integer()),
+        sa.Column("run", TEXT, nullable=False),
+        sa.Column("example_id", TEXT, nullable=False),
+        sa.Column("times_seen", INTEGER, nullable=False),
+        sa.Column("times_right", INTEGER, nullable=False),
+        sa.Column("flips", INTEGER, nullable=False),
+        sa.Column("first_right_step", INTEGER),
+        sa.Column("last_right_step", INTEGER),
+        sa.Column("was_right", INTEGER),
         sa.PrimaryKeyConstraint("run", "example_id"),
         sqlite_strict=True,
     )
     op.create_table(
         "example_history_evaluation",
-        sa.Column("run", sa.Text(), nullable=False),
-        sa.Column("ordinal", sa.Integer(), nullable=False),
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
+        sa.Column("run", TEXT, nullable=False),
+        sa.Column("ordinal", INTEGER, nullable=False),
+        sa.Column("evaluation_id", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("run", "ordinal"),
         sqlite_strict=True,
     )
     op.create_table(
         "hard_example",
-        sa.Column("run", sa.Text(), nullable=False),
-        sa.Column("rank", sa.Integer(), nullable=False),
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("suite_id", sa.Text()),
-        sa.Column("example_id", sa.Text()),
-        sa.Column("sample", sa.Integer()),
-        sa.Column("role", sa.Text()),
-        sa.Column("difficulty", sa.Text()),
-        sa.Column("skill", sa.Text()),
-        sa.Column("type", sa.Text()),
-        sa.Column("correct", sa.Integer()),
-        sa.Column("confidence", sa.REAL()),
-        sa.Column("loss", sa.REAL()),
-        sa.Column("error_class", sa.Text()),
-        sa.Column("times_right", sa.Integer()),
-        sa.Column("times_seen", sa.Integer()),
-        sa.Column("first_right_step", sa.Integer()),
-        sa.Column("last_right_step", sa.Integer()),
-        sa.Column("reason", sa.Text()),
+        sa.Column("run", TEXT, nullable=False),
+        sa.Column("rank", INTEGER, nullable=False),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("suite_id", TEXT),
+        sa.Column("example_id", TEXT),
+        sa.Column("sample", INTEGER),
+        sa.Column("role", TEXT),
+        sa.Column("difficulty", TEXT),
+        sa.Column("skill", TEXT),
+        sa.Column("type", TEXT),
+        sa.Column("correct", INTEGER),
+        sa.Column("confidence", REAL_NUMBER),
+        sa.Column("loss", REAL_NUMBER),
+        sa.Column("error_class", TEXT),
+        sa.Column("times_right", INTEGER),
+        sa.Column("times_seen", INTEGER),
+        sa.Column("first_right_step", INTEGER),
+        sa.Column("last_right_step", INTEGER),
+        sa.Column("reason", TEXT),
         sa.PrimaryKeyConstraint("run", "rank"),
         sqlite_strict=True,
     )
-    create_view(op.get_bind(), "hard_examples", HARD_EXAMPLES)
+    bind = op.get_bind()
+    prompt = last_user_message(bind.dialect.name, "example.messages")
+    create_view(bind, "hard_examples", HARD_EXAMPLES.format(prompt=prompt))
 
 
 def downgrade() -> None:

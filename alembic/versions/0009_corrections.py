@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, REAL_NUMBER, TEXT
+from store.dialects import last_user_message
 from store.replaceable import create_view, drop_view
 
 revision = "0009"
@@ -23,13 +25,7 @@ SELECT
     pattern.share,
     pattern.of_examples,
     pattern.example_id,
-    (
-        SELECT json_extract(message.value, '$.content')
-        FROM json_each(example.messages) AS message
-        WHERE json_extract(message.value, '$.role') = 'user'
-        ORDER BY message.key DESC
-        LIMIT 1
-    ) AS prompt,
+    {prompt} AS prompt,
     example.target,
     coalesce(prediction.generated_text, grade.parsed) AS generated_text,
     pattern.reason
@@ -53,23 +49,25 @@ LEFT JOIN grade
 def upgrade() -> None:
     op.create_table(
         "error_pattern",
-        sa.Column("evaluation_id", sa.Text(), nullable=False),
-        sa.Column("rank", sa.Integer(), nullable=False),
-        sa.Column("role", sa.Text()),
-        sa.Column("difficulty", sa.Text()),
-        sa.Column("skill", sa.Text()),
-        sa.Column("error_class", sa.Text()),
-        sa.Column("n", sa.Integer()),
-        sa.Column("share", sa.REAL()),
-        sa.Column("of_examples", sa.Integer()),
-        sa.Column("suite_id", sa.Text()),
-        sa.Column("example_id", sa.Text()),
-        sa.Column("sample", sa.Integer()),
-        sa.Column("reason", sa.Text()),
+        sa.Column("evaluation_id", TEXT, nullable=False),
+        sa.Column("rank", INTEGER, nullable=False),
+        sa.Column("role", TEXT),
+        sa.Column("difficulty", TEXT),
+        sa.Column("skill", TEXT),
+        sa.Column("error_class", TEXT),
+        sa.Column("n", INTEGER),
+        sa.Column("share", REAL_NUMBER),
+        sa.Column("of_examples", INTEGER),
+        sa.Column("suite_id", TEXT),
+        sa.Column("example_id", TEXT),
+        sa.Column("sample", INTEGER),
+        sa.Column("reason", TEXT),
         sa.PrimaryKeyConstraint("evaluation_id", "rank"),
         sqlite_strict=True,
     )
-    create_view(op.get_bind(), "corrections", CORRECTIONS)
+    bind = op.get_bind()
+    prompt = last_user_message(bind.dialect.name, "example.messages")
+    create_view(bind, "corrections", CORRECTIONS.format(prompt=prompt))
 
 
 def downgrade() -> None:

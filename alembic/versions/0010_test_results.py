@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, REAL_NUMBER, TEXT
 from store.replaceable import create_view, drop_view
 
 revision = "0010"
@@ -28,17 +29,17 @@ FROM test_result
 def upgrade() -> None:
     op.create_table(
         "test_result",
-        sa.Column("checkpoint_id", sa.Text(), nullable=False),
-        sa.Column("suite", sa.Text(), nullable=False),
-        sa.Column("run", sa.Text(), nullable=False),
-        sa.Column("step", sa.Integer(), nullable=False),
-        sa.Column("passed", sa.Integer()),
-        sa.Column("accuracy", sa.REAL()),
-        sa.Column("threshold", sa.REAL()),
-        sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("n_failed", sa.Integer(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("checkpoint_id", TEXT, nullable=False),
+        sa.Column("suite", TEXT, nullable=False),
+        sa.Column("run", TEXT, nullable=False),
+        sa.Column("step", INTEGER, nullable=False),
+        sa.Column("passed", INTEGER),
+        sa.Column("accuracy", REAL_NUMBER),
+        sa.Column("threshold", REAL_NUMBER),
+        sa.Column("n", INTEGER, nullable=False),
+        sa.Column("n_failed", INTEGER, nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("checkpoint_id", "suite"),
         sqlite_strict=True,
     )

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.column_types import INTEGER, TEXT
 from store.replaceable import create_view, drop_view
 
 revision = "0011"
@@ -26,15 +27,15 @@ FROM alert
 def upgrade() -> None:
     op.create_table(
         "alert",
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("run", sa.Text()),
-        sa.Column("checkpoint_id", sa.Text()),
-        sa.Column("step", sa.Integer()),
-        sa.Column("severity", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("detail", sa.Text(), nullable=False),
-        sa.Column("raised_at", sa.Text(), nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("run", TEXT),
+        sa.Column("checkpoint_id", TEXT),
+        sa.Column("step", INTEGER),
+        sa.Column("severity", TEXT, nullable=False),
+        sa.Column("title", TEXT, nullable=False),
+        sa.Column("detail", TEXT, nullable=False),
+        sa.Column("raised_at", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("kind", "subject"),
         sqlite_strict=True,
     )

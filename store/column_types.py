@@ -1,0 +1,66 @@
+"""The types of all columns, chosen so that both databases keep and order the same values.
+
+SQLite's INTEGER and REAL have 64 bits, PostgreSQL's only 32; and PostgreSQL compares texts by the
+database's language unless a column says "C": by their bytes, as SQLite does.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect, Double, Integer, LargeBinary, Text
+from sqlalchemy.types import REAL, TypeDecorator, TypeEngine
+
+
+class WholeNumber(TypeDecorator[int]):
+    """An integer of 64 bits. True and False are 1 and 0, which PostgreSQL would not take."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """INTEGER on SQLite: the only type that can be its rowid."""
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        """The value as an int."""
+        return None if value is None else int(value)
+
+    @property
+    def python_type(self) -> type[int]:
+        """What rows hold."""
+        return int
+
+
+TEXT: TypeEngine[str] = Text(collation="C").with_variant(Text(), "sqlite")
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value as canonical text: sorted keys, no non-finite numbers; NULL for None."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text with the order of TEXT."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Text(collation="C"))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """The value as text."""
+        return None if value is None else dumps(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+        """The text as a value."""
+        return None if value is None else json.loads(value)
+
+
+INTEGER = WholeNumber()
+REAL_NUMBER: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
+BLOB = LargeBinary()
+JSON = Json()
+
+
+def dumps(value: Any) -> str:
+    """Canonical JSON text. Raises ValueError for a non-finite number."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
