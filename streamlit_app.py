@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from errors import MilepostError
+from errors import DerivedAnew, MilepostError
 from settings import Workspace, find_workspace
 from views import registry
 from views.pages import layout, live, reading, setup, words
@@ -47,8 +47,11 @@ def main(first: str = "overview") -> None:
     st.set_page_config(page_title=f"{chosen.title} · Milepost")
     with st.sidebar:
         live.follow(here)
+    layout.lagging(here)
     try:
         chosen.run()
+    except DerivedAnew as error:
+        layout.derived_anew(here, error)
     except SQLAlchemyError as error:
         layout.callout(
             "bad",

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from settings import load_workspace
 from store import log
-from store.engine import connect
+from store.engine import connect, reading
 from store.events import SyncFailed
 from store.liveness import Pulse
 from store.records import Example, example_id_of
@@ -30,7 +30,6 @@ from tests.app.story import (
     register,
 )
 from tests.logs import Seen, arrive, evaluate, fail, register_suite, start
-from views import registry
 from views.pages.contents import SECTIONS
 
 TITLES = {page.path: page.title for pages in SECTIONS.values() for page in pages}
@@ -225,10 +224,122 @@ def test_the_sidebar_says_what_runs(show: Show, story: Story) -> None:
 
 def test_views_that_lack_events_are_counted_in_the_sidebar(show: Show, story: Story) -> None:
     engine = connect(load_workspace(story.workspace).database_url)
+    with reading(engine) as connection:
+        held = log.head(connection)
     arrive(engine, 800, run="second")
     engine.dispose()
-    views = len(registry.projections(load_workspace(story.workspace).settings))
-    assert f"{views} views behind" in said(show(story.workspace))
+    words = said(show(story.workspace))
+    # Of all projections, lifecycle and alerts alone listen to an arrival.
+    assert "2 views behind" in words
+    assert re.search(rf"As of event \d+ of {held + 1}\b", words)
+
+
+def test_a_sync_leaves_no_view_behind_but_the_alerts(show: Show, story: Story) -> None:
+    engine = connect(load_workspace(story.workspace).database_url)
+    log.append(engine, failed_sync())
+    engine.dispose()
+    assert "1 view behind" in said(show(story.workspace))
+
+
+def forget(story: Story, projection: str) -> int:
+    """Has `projection` derived anew by whoever comes next; returns the log's head."""
+    engine = connect(load_workspace(story.workspace).database_url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM projection WHERE name = :name"), {"name": projection})
+        head = log.head(connection)
+    engine.dispose()
+    return head
+
+
+@pytest.mark.parametrize("path", ["overview", "results", "calibration", "hard-examples", "tests"])
+def test_no_page_shows_numbers_that_are_being_derived_anew(
+    show: Show, story: Story, path: str
+) -> None:
+    forget(story, "results")
+    app = show(story.workspace, path)
+    words = said(app)
+    assert re.search(r"The views are being derived anew: 0 of \d+ events\.", words)
+    assert f"milepost status --workspace {story.workspace}" in words
+    assert len(app.dataframe) == 0
+    assert len(app.metric) == 0
+
+
+def test_a_page_goes_on_while_what_it_does_not_read_is_derived_anew(
+    show: Show, story: Story
+) -> None:
+    forget(story, "calibration")
+    assert "derived anew" not in said(show(story.workspace, "results"))
+    assert "derived anew" not in said(show(story.workspace, "log"))
+    assert "derived anew" in said(show(story.workspace, "calibration"))
+
+
+def test_what_waits_for_a_view_that_stands_still_is_named(show: Show, story: Story) -> None:
+    engine = connect(load_workspace(story.workspace).database_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE projection SET error = 'ValueError: x' WHERE name = 'test_results'")
+        )
+    engine.dispose()
+    assert "shows what it last knew. Alerts waits for it." in said(show(story.workspace))
+
+
+def test_a_long_table_is_paged_and_says_how_many_rows_there_are(
+    show: Show, told: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = show(told.workspace, "hard-examples").dataframe[0].value
+    monkeypatch.setattr("views.pages.table.PAGE", 10)
+    monkeypatch.setattr("views.pages.hard_examples.PAGE", 10)
+    last = -(-len(whole) // 10)
+    first_page = show(told.workspace, "hard-examples")
+    last_page = show(told.workspace, "hard-examples", rows=str(last))
+    assert f"Rows 1 to 10 of {len(whole)}." in said(first_page)
+    assert f"Rows {10 * last - 9} to {len(whole)} of {len(whole)}." in said(last_page)
+    prompts = whole["prompt"].tolist()
+    assert first_page.dataframe[0].value["prompt"].tolist() == prompts[:10]
+    assert last_page.dataframe[0].value["prompt"].tolist() == prompts[10 * last - 10 :]
+    everything = "milepost show hard-examples --run second --format csv"
+    assert f"{everything} --workspace {told.workspace}" in said(last_page)
+
+
+def test_hard_examples_of_one_type_are_counted_and_shown_alone(show: Show, told: Story) -> None:
+    # Step 640 has 16 of 40 easy examples right and 560 had 35: those between were forgotten.
+    app = show(told.workspace, "hard-examples", type="Forgotten")
+    assert app.dataframe[0].value["type"].tolist() == ["forgotten"] * 19
+
+
+def test_hard_examples_are_not_taken_for_those_of_a_step_that_failed(
+    show: Show, tmp_path: Path
+) -> None:
+    engine = make_workspace(tmp_path)
+    examples = register(engine)
+    evaluate(engine, arrive(engine, 10), SUITES, answers(examples, Skill(40, 40, 30)))
+    broken = arrive(engine, 20)
+    fail(engine, start(engine, broken, SUITES, examples=120), broken, SUITES, message=REASON)
+    derive(tmp_path, engine)
+    engine.dispose()
+    words = said(show(tmp_path, "hard-examples"))
+    assert "examples at step 10." in words
+    assert "Step 20 has no answers to look at." in words
+    assert f"NothingScored: {REASON}" in words
+
+
+def test_corrections_are_of_the_step_that_is_chosen(show: Show, told: Story) -> None:
+    # Step 80 has 14 + 3 + 0 of 120 right, step 560 has 35 + 25 + 6.
+    for step, wrong in (("80", 103), ("560", 54)):
+        table = show(told.workspace, "corrections", step=step).dataframe[0].value
+        assert table["n"].sum() == wrong
+
+
+def failed_sync() -> SyncFailed:
+    return SyncFailed(
+        source="trainer:/runs",
+        run=None,
+        name=None,
+        rsync_exit_code=255,
+        message="connection refused",
+        seconds=1.0,
+        at="2026-11-24T10:00:00.000Z",
+    )
 
 
 def test_a_suite_of_which_every_example_failed_has_no_number(show: Show, tmp_path: Path) -> None:
@@ -279,16 +390,7 @@ def test_a_sync_that_fails_is_said_before_any_checkpoint_is_here(
     show: Show, tmp_path: Path
 ) -> None:
     engine = make_workspace(tmp_path)
-    failed = SyncFailed(
-        source="trainer:/runs",
-        run=None,
-        name=None,
-        rsync_exit_code=255,
-        message="connection refused",
-        seconds=1.0,
-        at="2026-11-24T10:00:00.000Z",
-    )
-    log.append(engine, failed)
+    log.append(engine, failed_sync())
     derive(tmp_path, engine)
     engine.dispose()
     assert "Sync from trainer:/runs fails" in said(show(tmp_path))

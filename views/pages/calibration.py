@@ -29,14 +29,16 @@ def render(here: Here) -> None:
     """The page."""
     view = here.view("calibration")
     layout.opening(view)
-    rows = here.rows("calibration")
-    if not rows:
+    # What is said of a checkpoint and difficulty stands in each of its bins: the first will do.
+    first_bin = (here.workspace.settings.calibration.edges[0], None)
+    firsts = here.rows("calibration", only={"bin_low": first_bin})
+    if not firsts:
         layout.nothing(here, "Calibration")
         return
-    steps = sorted({row["step"] for row in rows}, reverse=True)
+    steps = sorted({row["step"] for row in firsts}, reverse=True)
     with st.container(horizontal=True):
         step = layout.choose("Step", steps, key="step", width=layout.NARROW)
-        at_step = layout.at_step(rows, step)
+        at_step = layout.at_step(here.rows("calibration", only={"step": (step,)}), step)
         names = [row["difficulty"] for row in at_step]
         difficulty = layout.pick("Difficulty", names, key="difficulty")
     chosen = [row for row in at_step if row["difficulty"] == difficulty]
@@ -45,7 +47,7 @@ def render(here: Here) -> None:
     with left:
         _bins(step, chosen)
     with right:
-        _errors(rows)
+        _errors(firsts)
     table(view, at_step, key="calibration-table", columns=COLUMNS)
 
 
@@ -66,9 +68,9 @@ def _bins(step: int, chosen: Sequence[Row]) -> None:
     )
 
 
-def _errors(rows: Sequence[Row]) -> None:
+def _errors(firsts: Sequence[Row]) -> None:
     layout.section("Error over the run")
-    errors = [row for row in _firsts(rows) if row["ece"] is not None]
+    errors = [row for row in firsts if row["ece"] is not None]
     if not errors:
         layout.callout("neutral", "Not measured", "No step has enough graded answers.")
         return
@@ -80,11 +82,6 @@ def _errors(rows: Sequence[Row]) -> None:
     st.caption(
         "Expected calibration error: how far confidence and accuracy are apart. 0 % is best."
     )
-
-
-def _firsts(rows: Sequence[Row]) -> list[Row]:
-    """One row for each checkpoint and difficulty; its bins repeat what is said of them all."""
-    return list({(row["checkpoint_id"], row["difficulty"]): row for row in rows}.values())
 
 
 def _verdict(step: int, chosen: Sequence[Row]) -> None:

@@ -18,17 +18,17 @@ def render(here: Here) -> None:
     """The page."""
     view = here.view("corrections")
     layout.opening(view)
-    rows = here.rows("corrections")
-    if not rows:
+    # The patterns of all checkpoints are many; the page shows those of one.
+    steps = sorted({row["step"] for row in here.counts("corrections", "step")}, reverse=True)
+    if not steps:
         if any(row["status"] == "evaluated" for row in here.rows("checkpoints")):
             layout.callout("good", "None", "No checkpoint of this run makes a mistake.")
         else:
             layout.nothing(here, "A list of mistakes")
         return
-    steps = sorted({row["step"] for row in rows}, reverse=True)
     with st.container(horizontal=True):
         step = layout.choose("Step", steps, key="step", width=layout.NARROW)
-        at_step = layout.at_step(rows, step)
+        at_step = layout.at_step(here.rows("corrections", only={"step": (step,)}), step)
         role = layout.pick_role([row["role"] for row in at_step if row["role"]])
     patterns = [row for row in at_step if row["error_class"] is not None and row["role"] == role]
     if not patterns:

@@ -8,17 +8,13 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 import streamlit as st
-from sqlalchemy import Connection, select
 
 from errors import UnknownEvent
-from store import log
-from store.engine import reading
-from store.events import TYPES, Event
+from store.events import TYPES
 from store.log import Recorded
-from store.schema import EVENT
 from views.pages import charts, layout, words
 from views.pages.meanings import Tone
-from views.pages.reading import Here
+from views.pages.reading import Here, NewestEvents
 
 LIMITS = (50, 200, 1000)
 TONES: dict[str, Tone] = {
@@ -43,36 +39,22 @@ def render(here: Here) -> None:
         limit = st.segmented_control(
             "Newest", LIMITS, default=LIMITS[0], required=True, key="newest", bind="query-params"
         )
-    with reading(here.engine) as connection:
-        try:
-            found = newest(connection, [TYPES[name] for name in names], limit or LIMITS[0])
-        except UnknownEvent as error:
-            layout.callout(
-                "bad",
-                "Unreadable",
-                "The log holds what this Milepost does not know.",
-                reason=str(error),
-            )
-            return
+    types = tuple(TYPES[name] for name in names)
+    try:
+        found = here.ask(NewestEvents(types, limit or LIMITS[0]))
+    except UnknownEvent as error:
+        layout.callout(
+            "bad",
+            "Unreadable",
+            "The log holds what this Milepost does not know.",
+            reason=str(error),
+        )
+        return
     if not found:
         layout.callout("neutral", "None", "No event of these types is in the log.")
         return
     layout.draw(chart(found), key="events", alternative="When events of each type were recorded.")
     _table(found)
-
-
-def newest(connection: Connection, types: Sequence[type[Event]], limit: int) -> list[Recorded]:
-    """The last `limit` events of `types`, or of all types if none is named; newest first."""
-    wanted = [one.__name__ for one in types or TYPES.values()]
-    oldest = (
-        select(EVENT.c.position)
-        .where(EVENT.c.type.in_(wanted))
-        .order_by(EVENT.c.position.desc())
-        .limit(1)
-        .offset(limit)
-    )
-    after = connection.execute(oldest).scalar() or 0
-    return list(log.read(connection, after=after, types=types or None))[::-1]
 
 
 def chart(found: Sequence[Recorded]) -> alt.LayerChart:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from views.pages import bars, layout, words
-from views.pages.reading import Here, Row
-from views.pages.table import table
+from views.pages.reading import Here
+from views.pages.table import PAGE, page_of, table
+from views.view import Only
 
 COLUMNS = (
     "type", "difficulty", "skill", "prompt", "target", "generated_text", "confidence", "loss",
@@ -27,8 +28,9 @@ def render(here: Here) -> None:
     """The page."""
     view = here.view("hard-examples")
     layout.opening(view)
-    rows = here.rows("hard-examples")
-    if not rows:
+    # A run may have tens of thousands: the page counts them all and reads what it shows.
+    counts = here.counts("hard-examples", "step", "role", "type", "difficulty")
+    if not counts:
         if any(row["status"] == "evaluated" for row in here.rows("checkpoints")):
             layout.callout(
                 "good", "None", "The newest checkpoint gets everything right and is sure of it."
@@ -36,23 +38,27 @@ def render(here: Here) -> None:
         else:
             layout.nothing(here, "A list of hard examples")
         return
-    step = rows[-1]["step"]
-    role = layout.pick_role([row["role"] for row in rows if row["role"]])
-    examples = [row for row in rows if row["type"] is not None and row["role"] == role]
-    if not examples:
+    for row in here.rows("hard-examples", only={"type": (None,)}):
         layout.callout(
-            "bad", "FAILED", f"Step {step} has no answers to look at.", reason=rows[0]["reason"]
+            "bad", "FAILED", f"Step {row['step']} has no answers to look at.", reason=row["reason"]
         )
+    role = layout.pick_role([one["role"] for one in counts if one["role"]])
+    examples = [one for one in counts if one["type"] is not None and one["role"] == role]
+    if not examples:
         return
-    st.caption(f"{words.count(len(examples), 'example')} at step {step}.")
+    examples.sort(key=lambda one: list(TYPES).index(one["type"]))
+    total, step = sum(one["rows"] for one in examples), examples[0]["step"]
+    st.caption(f"{words.count(total, 'example')} at step {step}.")
     layout.draw(
         bars.stacked(
-            [{**row, "name": TYPES[row["type"]].split(":")[0]} for row in examples], "Examples"
+            [{**one, "name": TYPES[one["type"]].split(":")[0]} for one in examples],
+            "Examples",
+            "rows",
         ),
         key="hard-examples",
         alternative="How many examples there are of each type and difficulty.",
     )
-    present = [one for one in TYPES if any(row["type"] == one for row in examples)]
+    present = list(dict.fromkeys(one["type"] for one in examples))
     chosen = st.pills(
         "Type",
         present,
@@ -62,16 +68,26 @@ def render(here: Here) -> None:
         bind="query-params",
         help="  \n".join(TYPES[one] for one in present),
     )
-    shown = [row for row in examples if not chosen or row["type"] in chosen]
-    _one(shown)
-    table(view, shown, key="hard-examples-table", columns=COLUMNS)
+    types = tuple(chosen) or tuple(present)
+    only = {"role": (role,), "type": types}
+    n = sum(one["rows"] for one in examples if one["type"] in types)
+    _one(here, only, n)
+    everything = words.command(
+        here.workspace, "show", view.name, "--run", str(here.run), "--format", "csv"
+    )
+    first = page_of(n, key="rows", everything=everything)
+    rows = here.rows("hard-examples", only=only, limit=PAGE, offset=first)
+    table(view, rows, key="hard-examples-table", columns=COLUMNS)
 
 
-def _one(rows: list[Row]) -> None:
+def _one(here: Here, only: Only, n: int) -> None:
     """Pages through the examples, each in full."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        place = st.pagination(len(rows), key="example")
-    row = rows[min(place, len(rows)) - 1]
+        place = st.pagination(n, key="example")
+    rows = here.rows("hard-examples", only=only, limit=1, offset=min(place, n) - 1)
+    if not rows:
+        return  # Derived again since they were counted: the page is about to be drawn anew.
+    row = rows[0]
     layout.facts(
         {
             "Type": TYPES[row["type"]].split(":")[0],

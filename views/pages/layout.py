@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import streamlit as st
 
+from errors import DerivedAnew
 from views.observations import VALIDATION
 from views.pages import words
 from views.pages.charts import Chart
@@ -75,11 +76,37 @@ def nothing(here: Here, what: str) -> None:
         word, sentence = "Soon", f"{what} stands here as soon as an evaluation has ended."
     elif "arrived" in states:
         word, sentence = "Not evaluated yet", f"{what} needs an evaluation."
-    elif here.behind() or here.pulse.standing_still():
+    elif here.lags or here.pulse.standing_still():
         word, sentence = "Views behind", f"{what} is not derived yet."
     else:
         word, sentence = "Nothing yet", f"No checkpoint is here, and {_lower(what)} needs one."
     callout("neutral", word, sentence, commands=beginning(here, checkpoints))
+
+
+def lagging(here: Here) -> None:
+    """A line above a page whose views lack events; nothing when all hold what the log holds."""
+    behind = [lag for lag in here.lags if not lag.anew]
+    if behind:
+        first = min(behind, key=lambda lag: lag.position)
+        st.caption(
+            f":orange[{ICONS['warning']} As of event {first.position:,} of {first.newest:,}]: "
+            "the views are being derived."
+        )
+
+
+def derived_anew(here: Here, error: DerivedAnew) -> None:
+    """In place of a page that would show half-derived numbers."""
+    reached = min(lag.position for lag in here.lags)
+    newest = max(lag.newest for lag in here.lags)
+    callout(
+        "warning",
+        "Not whole",
+        f"The views are being derived anew: {reached:,} of {newest:,} events.",
+        reason=f"{error} The numbers stand here again, by themselves, when all events are in.",
+        commands=[
+            Command("If nothing is at it any more:", words.command(here.workspace, "status"))
+        ],
+    )
 
 
 def beginning(here: Here, checkpoints: Sequence[Row]) -> list[Command]:
@@ -89,7 +116,7 @@ def beginning(here: Here, checkpoints: Sequence[Row]) -> list[Command]:
         return []
     if "arrived" in states:
         return [Command("Evaluate what waits:", words.command(workspace, "evaluate"))]
-    if here.behind() or here.pulse.standing_still():
+    if here.lags or here.pulse.standing_still():
         return [Command("Bring the views up to date:", words.command(workspace, "status"))]
     return [
         Command(

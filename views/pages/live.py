@@ -43,7 +43,7 @@ def follow(here: Here) -> None:
             st.markdown(f":green[●] **{words.plain(one.process)}** {words.plain(one.doing)}")
     else:
         st.markdown(":gray[○] Nothing is running")
-    behind = here.behind(now)
+    behind = now.lags(here.projections)
     state = f"Log at event {now.position:,}"
     if now.standing_still():
         state += ", some views stand still"

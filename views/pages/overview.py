@@ -41,11 +41,17 @@ def render(here: Here) -> None:
 
 
 def _standing_still(here: Here) -> None:
+    waiting = here.pulse.waiting(here.projections)
     for state in here.pulse.standing_still():
+        held = [name for name, failed in waiting.items() if failed == state.name]
+        sentence = f"The view {state.name} failed and shows what it last knew."
+        if held:
+            verb = "waits" if len(held) == 1 else "wait"
+            sentence += f" {words.listed(held).capitalize()} {verb} for it."
         layout.callout(
             "bad",
             "Stands still",
-            f"The view {state.name} failed and shows what it last knew.",
+            sentence,
             reason=state.error,
             commands=[
                 Command(

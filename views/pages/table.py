@@ -20,6 +20,7 @@ from views.view import Column, Unit, View
 Shown = Unit | Literal["change", "points", "pace", "percent", "status", "name"]
 
 DASH = "–"
+PAGE = 1000  # rows: what a browser shows at once, and the database gives in milliseconds
 STATUS_COLUMNS = frozenset({"verdict", "status", "severity"})
 NAME_COLUMNS = frozenset({"kind", "type", "error_class"})
 _SHARES = frozenset({"share", "change", "points", "pace"})
@@ -42,6 +43,23 @@ _FORMATS: dict[Shown, str] = {
 def newest_first(rows: Sequence[Row]) -> list[Row]:
     """Late steps first, in the view's order within a step; what has no step at the end."""
     return sorted(rows, key=lambda row: -1 if row["step"] is None else row["step"], reverse=True)
+
+
+def page_of(n: int, *, key: str, everything: str) -> int:
+    """Which page of a table of `n` rows to show, as the number of rows before it.
+
+    Asks, and says how many rows there are, only where they do not fit one page; `everything` is the
+    command that lists them all.
+    """
+    pages = -(-n // PAGE)
+    if pages < 2:
+        return 0
+    with st.container(horizontal=True, vertical_alignment="center"):
+        place = st.pagination(pages, key=key, bind="query-params")
+        first = PAGE * (min(place, pages) - 1)
+        st.caption(f"Rows {first + 1:,} to {min(first + PAGE, n):,} of {n:,}. All of them:")
+        st.code(everything, language=None)
+    return first
 
 
 def table(
