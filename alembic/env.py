@@ -11,7 +11,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from settings import Settings, find_workspace
-from store.engine import APPLICATION_ID, bare_engine
+from store.engine import APPLICATION_ID, bare_engine, lock_log
 from store.schema import METADATA
 from views import registry
 
@@ -27,6 +27,11 @@ def mark(ctx: Any, step: Any, **_: Any) -> None:
         ctx.connection.exec_driver_sql(f"PRAGMA user_version = {int(max(reached, default='0'))}")
 
 
+def is_declared(name: str | None, kind: str, _parents: Any) -> bool:
+    """Whether alembic compares it with the declared tables; log_end is there for triggers alone."""
+    return (kind, name) != ("table", "log_end")
+
+
 def run(connection: Connection) -> None:
     """Brings the database behind `connection` to the revision asked for."""
     context.configure(
@@ -35,8 +40,10 @@ def run(connection: Connection) -> None:
         transactional_ddl=True,
         on_version_apply=mark,
         compare_type=True,
+        include_name=is_declared,
     )
     with context.begin_transaction():
+        lock_log(connection)
         context.run_migrations()
 
 

@@ -2,6 +2,7 @@
 
 SQLite runs in WAL mode with synchronous=FULL, so what append acknowledged survives a power cut,
 and every transaction of a writer begins IMMEDIATE, so that it never fails halfway for a lock.
+On PostgreSQL locks of its own take the place of that one, see `lock_log` and `lock_derivations`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from errors import DatabaseMismatch, StoreError
-from store import faults
+from store import faults, postgresql
 from store.vocabulary import refuse_unknown
 
 # "MlPt" in ASCII: what `file` and `PRAGMA application_id` show of a Milepost database.
@@ -52,10 +54,7 @@ def bare_engine(url: str, *, read_only: bool = False) -> Engine:
     """An engine with the pragmas set and nothing checked; migrations start from it."""
     file = sqlite_file(url)
     if file is None:
-        engine = create_engine(url)
-        if read_only:
-            return engine.execution_options(postgresql_readonly=True)
-        return engine
+        return postgresql.engine(make_url(url), read_only=read_only)
     location = f"file:{file}?mode=ro&uri=true" if read_only else str(file)
     engine = create_engine(f"sqlite:///{location}", connect_args={"check_same_thread": False})
 
@@ -85,7 +84,17 @@ def bare_engine(url: str, *, read_only: bool = False) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection for reads alone: one consistent snapshot, and no writer waits for it."""
+    if engine.dialect.name == "postgresql":
+        engine = postgresql.snapshots(engine)
     with engine.connect().execution_options(**{READING: True}) as connection:
+        yield connection
+
+
+@contextmanager
+def appending(engine: Engine) -> Iterator[Connection]:
+    """A transaction that no other append comes between: what it reads stays true to its end."""
+    with engine.begin() as connection:
+        lock_log(connection)
         yield connection
 
 
@@ -112,7 +121,12 @@ def lock_derivations(connection: Connection) -> None:
 
 def sqlite_file(url: str) -> Path | None:
     """The file of a SQLite URL; None for another database."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError(
+            "[database] url is none: write sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
+        ) from error
     if parsed.get_backend_name() != "sqlite":
         return None
     if not parsed.database:
@@ -122,42 +136,51 @@ def sqlite_file(url: str) -> Path | None:
 
 def check_schema(engine: Engine) -> None:
     """Raises DatabaseMismatch unless the database has this Milepost's schema."""
-    if engine.dialect.name != "sqlite":
-        return
     with reading(engine) as connection:
         application, number = marks(connection)
-    file = engine.url.database
+    at = name_of(engine)
     if application != APPLICATION_ID:
         raise DatabaseMismatch(
-            f"{file} is not a Milepost database. Name another file in [database] url."
+            f"{at} is not a Milepost database. Name another in [database] url, or let "
+            "`milepost init` make one there."
         )
     refuse_newer(engine, number)
     if number < SCHEMA_NUMBER:
         raise DatabaseMismatch(
-            f"{file} has schema {number}, and this Milepost needs {SCHEMA_NUMBER}. "
+            f"{at} has schema {number}, and this Milepost needs {SCHEMA_NUMBER}. "
             "Run `milepost db upgrade`: it keeps a backup, and what is there."
         )
 
 
 class Marks(NamedTuple):
-    """What a SQLite file says of itself: whose it is, and the number of its schema."""
+    """What a database says of itself: whose it is, and the number of its schema."""
 
     application: int
     number: int
 
 
 def marks(connection: Connection) -> Marks:
-    """The marks of the SQLite file behind `connection`."""
+    """The marks of the database behind `connection`."""
+    if connection.dialect.name == "postgresql":
+        number = postgresql.schema_number(connection)
+        return Marks(0, 0) if number is None else Marks(APPLICATION_ID, number)
     return Marks(
         connection.execute(text("PRAGMA application_id")).scalar_one(),
         connection.execute(text("PRAGMA user_version")).scalar_one(),
     )
 
 
+def name_of(engine: Engine) -> str:
+    """The database for a message: a file, or a URL without its password."""
+    if engine.dialect.name == "postgresql":
+        return postgresql.named(engine.url)
+    return str(engine.url.database)
+
+
 def refuse_newer(engine: Engine, number: int) -> None:
     """Raises DatabaseMismatch for a schema number that is beyond this Milepost's."""
     if number > SCHEMA_NUMBER:
         raise DatabaseMismatch(
-            f"{engine.url.database} has schema {number}, and this Milepost knows up to "
+            f"{name_of(engine)} has schema {number}, and this Milepost knows up to "
             f"{SCHEMA_NUMBER}: a newer Milepost made it. Use that version."
         )

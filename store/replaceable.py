@@ -120,7 +120,7 @@ def _refuse(
     refusal = (
         f"RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = '{message}';"
     )
-    body = f"IF {condition} THEN {refusal} END IF; RETURN NEW;" if condition else refusal
+    body = f"IF ({condition}) THEN {refusal} END IF; RETURN NEW;" if condition else refusal
     rows = "STATEMENT" if verb == "TRUNCATE" else "ROW"
     connection.exec_driver_sql(
         f"CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql AS $$\nBEGIN {body} END $$"

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table
+from sqlalchemy import Connection, Select, Table, type_coerce
 
-from store.schema import Json, dumps
+from store.schema import TEXT, Json, dumps
 
 Tuple = tuple[Any, ...]
 
@@ -58,11 +58,20 @@ def insert(connection: Connection, table: Table, rows: Sequence[Tuple]) -> None:
 
 def fetch(connection: Connection, query: Select[Any]) -> list[Tuple]:
     """All rows of a query as the driver gives them: JSON columns are text, flags are 0 and 1."""
-    return list(stream(connection, query))
+    result = connection.execute(query)
+    cursor = result.cursor
+    assert cursor is not None
+    try:
+        return list(cursor.fetchall())
+    finally:
+        result.close()
 
 
 def stream(connection: Connection, query: Select[Any]) -> Iterator[Tuple]:
     """`fetch`, a few thousand rows at a time."""
+    if connection.dialect.name == "postgresql":
+        yield from _stream_from_server(connection, query)
+        return
     result = connection.execute(query)
     cursor = result.cursor
     assert cursor is not None
@@ -71,6 +80,21 @@ def stream(connection: Connection, query: Select[Any]) -> Iterator[Tuple]:
             yield from chunk
     finally:
         result.close()
+
+
+def _stream_from_server(connection: Connection, query: Select[Any]) -> Iterator[Tuple]:
+    """By a cursor on the server: psycopg would otherwise fetch all rows before it gives the first.
+
+    SQLAlchemy has taken rows from such a cursor before one could use it directly.
+    """
+    columns = [
+        type_coerce(column, TEXT) if isinstance(column.type, Json) else column
+        for column in query.selected_columns
+    ]
+    as_stored = query.with_only_columns(*columns, maintain_column_froms=True)
+    with connection.execute(as_stored, execution_options={"yield_per": CHUNK}) as result:
+        for row in result:
+            yield tuple(row)
 
 
 def _converter(kind: Any) -> Callable[[Any], Any] | None:
