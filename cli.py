@@ -14,8 +14,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from commands import query as query_module
+from commands import export as exports
+from commands import query as queries
 from commands.bootstrap import opened
+from commands.encoding import Encoding
+from commands.export import What
 from commands.output import Format
 from errors import MilepostError
 from settings import find_workspace
@@ -27,6 +30,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+db = typer.Typer(
+    help="Upgrade the database, check all of it, back it up.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(db, name="db")
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -71,7 +81,7 @@ def init(
     """
     from data.workspace import make
 
-    made = make(workspace or Path.cwd(), source=source)
+    made = make(workspace or Path.cwd(), source=source, say=print)
     print(
         f"{made.root} is a workspace. Name your suites and the trainer's folder in "
         f"{made.root / 'milepost.toml'}, then run `milepost up`."
@@ -158,14 +168,38 @@ def watch(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
 
 
 @app.command()
-def evaluate(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
+def evaluate(
+    workspace: WorkspaceOption = None,
+    once: OnceOption = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this one, and then end: its step, folder or id (6 digits or more)."
+        ),
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="Only checkpoints of this run.")] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="Only on this suite; may be given several times.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Once more, beside the evaluation that is there.")
+    ] = False,
+) -> None:
     """Evaluate every checkpoint that waits, newest first, each in one model load.
 
     Example: milepost evaluate --once
+    Example: milepost evaluate --checkpoint 400 --again
     """
     from commands import services
 
-    services.evaluate(find_workspace(workspace), once=once)
+    services.evaluate(
+        find_workspace(workspace),
+        once=once,
+        checkpoint=checkpoint,
+        run=run,
+        names=suite or [],
+        again=again,
+    )
 
 
 @app.command()
@@ -220,16 +254,35 @@ def sql(
     form: FormatOption = Format.table,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=10**9, help="How many rows to print at most.")
-    ] = query_module.ROWS,
+    ] = queries.ROWS,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.001, max=86_400, help="Seconds it may take.")
-    ] = query_module.SECONDS,
+    ] = queries.SECONDS,
 ) -> None:
     """Ask the database one question. It can only read; docs/sql.md has many to start from.
 
     Example: milepost sql "SELECT step, loss FROM results WHERE suite = 'easy_50'"
     """
-    query_module.answer(find_workspace(workspace), query, form, limit=limit, seconds=timeout)
+    queries.answer(find_workspace(workspace), query, form, limit=limit, seconds=timeout)
+
+
+@app.command()
+def export(
+    what: Annotated[What, typer.Argument(help="What to write.")],
+    out: Annotated[str, typer.Option("--out", help="The file; - for standard output.")],
+    workspace: WorkspaceOption = None,
+    encoding: Annotated[
+        Encoding | None,
+        typer.Option("--format", help="Left out: what the file's name ends in; JSONL for a pipe."),
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write every prediction, result or event to a file: JSON lines, CSV or Parquet.
+
+    Example: milepost export predictions --out predictions.parquet
+    """
+    exports.export(find_workspace(workspace), what, out, encoding=encoding, run=run, force=force)
 
 
 @app.command()
@@ -265,6 +318,48 @@ def regrade(
     from commands import regrade as command
 
     command.regrade(find_workspace(workspace), grader, suite or [])
+
+
+@db.command("upgrade")
+def db_upgrade(
+    workspace: WorkspaceOption = None,
+    without_backup: Annotated[
+        bool, typer.Option("--without-backup", help="Make no backup first.")
+    ] = False,
+) -> None:
+    """Bring the database to the schema of this Milepost, with a backup first.
+
+    Example: milepost db upgrade
+    """
+    from commands import database
+
+    database.upgrade(find_workspace(workspace), with_backup=not without_backup)
+
+
+@db.command("check")
+def db_check(workspace: WorkspaceOption = None, form: FormatOption = Format.table) -> None:
+    """Look through all of the database for damage and changes. Exit code 1: there are some.
+
+    Example: milepost db check
+    """
+    from commands import database
+
+    raise typer.Exit(database.report(find_workspace(workspace), form))
+
+
+@db.command("backup")
+def db_backup(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    workspace: WorkspaceOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Copy the database while Milepost runs, and check the copy.
+
+    Example: milepost db backup /backups/milepost.db
+    """
+    from commands import database
+
+    database.back_up(find_workspace(workspace), file, replace=force)
 
 
 if __name__ == "__main__":

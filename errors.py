@@ -15,6 +15,7 @@ MilepostError
 │   ├── ProjectionStopped   a derived view failed and stands still until it is mended
 │   ├── DerivedAnew         a view is derived from the log again and is not whole yet
 │   └── QueryTimeout        a query of `milepost sql` took longer than it may
+├── ExportFault             a file could not be written
 ├── SyncFault               rsync did not bring the files
 ├── CheckpointFault         a folder that is not a usable checkpoint
 │   ├── Unfinished          something is missing that may still be written
@@ -110,6 +111,10 @@ class QueryTimeout(StoreError):
             "on run, step or suite makes it faster."
         )
         self.seconds = seconds
+
+
+class ExportFault(MilepostError):
+    """A file could not be written; the message names it."""
 
 
 class SyncFault(MilepostError):
