@@ -31,13 +31,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-db = typer.Typer(
-    help="Upgrade the database, check all of it, back it up.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app.add_typer(db, name="db")
-
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(
@@ -81,7 +74,7 @@ def init(
     """
     from data.workspace import make
 
-    made = make(workspace or Path.cwd(), source=source, say=print)
+    made = make(workspace or Path.cwd(), source=source)
     print(
         f"{made.root} is a workspace. Name your suites and the trainer's folder in "
         f"{made.root / 'milepost.toml'}, then run `milepost up`."
@@ -168,38 +161,14 @@ def watch(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
 
 
 @app.command()
-def evaluate(
-    workspace: WorkspaceOption = None,
-    once: OnceOption = False,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="Only this one, and then end: its step, folder or id (6 digits or more)."
-        ),
-    ] = None,
-    run: Annotated[str | None, typer.Option(help="Only checkpoints of this run.")] = None,
-    suite: Annotated[
-        list[str] | None, typer.Option(help="Only on this suite; may be given several times.")
-    ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Once more, beside the evaluation that is there.")
-    ] = False,
-) -> None:
+def evaluate(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
     """Evaluate every checkpoint that waits, newest first, each in one model load.
 
     Example: milepost evaluate --once
-    Example: milepost evaluate --checkpoint 400 --again
     """
     from commands import services
 
-    services.evaluate(
-        find_workspace(workspace),
-        once=once,
-        checkpoint=checkpoint,
-        run=run,
-        names=suite or [],
-        again=again,
-    )
+    services.evaluate(find_workspace(workspace), once=once)
 
 
 @app.command()
@@ -318,48 +287,6 @@ def regrade(
     from commands import regrade as command
 
     command.regrade(find_workspace(workspace), grader, suite or [])
-
-
-@db.command("upgrade")
-def db_upgrade(
-    workspace: WorkspaceOption = None,
-    without_backup: Annotated[
-        bool, typer.Option("--without-backup", help="Make no backup first.")
-    ] = False,
-) -> None:
-    """Bring the database to the schema of this Milepost, with a backup first.
-
-    Example: milepost db upgrade
-    """
-    from commands import database
-
-    database.upgrade(find_workspace(workspace), with_backup=not without_backup)
-
-
-@db.command("check")
-def db_check(workspace: WorkspaceOption = None, form: FormatOption = Format.table) -> None:
-    """Look through all of the database for damage and changes. Exit code 1: there are some.
-
-    Example: milepost db check
-    """
-    from commands import database
-
-    raise typer.Exit(database.report(find_workspace(workspace), form))
-
-
-@db.command("backup")
-def db_backup(
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
-    workspace: WorkspaceOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
-) -> None:
-    """Copy the database while Milepost runs, and check the copy.
-
-    Example: milepost db backup /backups/milepost.db
-    """
-    from commands import database
-
-    database.back_up(find_workspace(workspace), file, replace=force)
 
 
 if __name__ == "__main__":
