@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, Connection, Index, Table, delete, insert, select, update
+from sqlalchemy import Column, Connection, Index, Table, case, delete, insert, select, update
 
 from store.events import (
     CheckpointArrived,
@@ -265,7 +265,7 @@ def _make_current(connection: Connection, evaluation_id: str, checkpoint_id: str
     connection.execute(
         update(EVALUATION)
         .where(EVALUATION.c.checkpoint_id == checkpoint_id)
-        .values(current=EVALUATION.c.evaluation_id == evaluation_id)
+        .values(current=case((EVALUATION.c.evaluation_id == evaluation_id, 1), else_=0))
     )
 
 
