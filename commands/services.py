@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from commands.bootstrap import deriver, opened
+from commands.checkpoints import find, of_run
+from commands.evaluation import evaluate_one
 from commands.progress import Evaluations, Transfers, say
 from commands.supervisor import free_port, stop_on_signals
-from errors import SettingsError, SyncFault
+from errors import SettingsError, SyncFault, UsageError
 from settings import Workspace
+from store.engine import reading
 from store.liveness import Pulse
 from views.words import size
 
@@ -72,19 +76,41 @@ def watch(workspace: Workspace, *, once: bool) -> None:
             watcher.watch(workspace, engine, stop, on_scan, once=once)
 
 
-def evaluate(workspace: Workspace, *, once: bool) -> None:
-    """Evaluates what waits; unless `once`, goes on looking until it is told to stop."""
+def evaluate(
+    workspace: Workspace,
+    *,
+    once: bool,
+    checkpoint: str | None = None,
+    run: str | None = None,
+    names: Sequence[str] = (),
+    again: bool = False,
+) -> None:
+    """Evaluates what waits; unless `once`, goes on looking until it is told to stop.
+
+    `checkpoint` is the one to evaluate, and then it ends; `run` and `names` (of suites) narrow
+    down; `again` makes another evaluation beside one that is there. Raises UsageError for what
+    does not exist or does not fit, and EvaluationFault when the one named could not be evaluated.
+    """
     if not workspace.settings.suite:
         raise SettingsError(
             f"{workspace.root / 'milepost.toml'} names no suite, so there is nothing to evaluate "
             "on. Add a [[suite]] block with name and path."
         )
+    if again and checkpoint is None:
+        raise UsageError("--again needs --checkpoint: say which one to evaluate once more.")
     with (
         stop_on_signals() as stop,
         opened(workspace) as engine,
         Pulse(engine, "evaluate", on_orphaned=stop.set) as pulse,
         Evaluations() as evaluations,
     ):
+        derive = deriver(engine, workspace)
+        derive()
+        with reading(engine) as connection:
+            if checkpoint is not None:
+                known = find(connection, workspace, checkpoint, run)
+            elif run is not None:
+                of_run(connection, run)
         # These imports take seconds; by now `status` knows that an evaluator is on its way.
         from evaluators.claims import Task
         from evaluators.register import register_suites
@@ -95,13 +121,15 @@ def evaluate(workspace: Workspace, *, once: bool) -> None:
             pulse.doing = f"evaluating {name}: {recorded} of {examples} examples"
             evaluations.show(name, recorded, examples)
 
-        suites = register_suites(engine, workspace, say=say)
-        derive = deriver(engine, workspace)
+        suites = register_suites(engine, workspace, names, say=say)
         derive()
         worker = Worker(engine, suites, workspace.settings.evaluation, stop, derive, progress)
+        if checkpoint is not None:
+            evaluate_one(engine, worker, known, again=again)
+            return
         while not stop.is_set():
             pulse.doing = "waiting for a checkpoint"
-            worker.run_pending()
+            worker.run_pending(run=run, uncovered=bool(names))
             if once:
                 return
             stop.wait(workspace.settings.evaluation.interval_seconds)

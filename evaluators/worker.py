@@ -14,13 +14,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select
 
 from errors import ConcurrencyError, EvaluationFault, EventConflict, NothingScored, StoreError
 from evaluators import engine as passes
-from evaluators.claims import Task, host, pending, recorded_examples
+from evaluators.claims import (
+    AGAIN,
+    Standing,
+    Task,
+    Wanted,
+    host,
+    living,
+    pending,
+    recorded_examples,
+    standing,
+)
 from evaluators.suites import Suite
 from settings import EvaluationSettings
 from store import log
@@ -61,10 +72,32 @@ class Worker:
     derive: Callable[[], None]
     progress: Progress
 
-    def run_pending(self) -> int:
-        """Evaluates until nothing is pending or `stop` is set. Returns how many it ended."""
+    @property
+    def wanted(self) -> Wanted:
+        """What it evaluates on, and how."""
+        suites = tuple(sorted(suite.suite_id for suite in self.suites))
+        return Wanted(suites, passes.EVALUATOR_VERSION, passes.numbers(self.settings))
+
+    def run_task(self, task: Task) -> Standing:
+        """Evaluates one checkpoint, again while that can help. Returns how it stands then."""
+        while True:
+            with suppress(ConcurrencyError):  # another worker has it: what it does is seen below
+                self._evaluate(task)
+            self.derive()
+            with reading(self.engine) as connection:
+                stands = standing(connection, task.evaluation_id, task.again)
+                alive = living(connection)
+            if self.stop.is_set() or not stands.waits(alive):
+                return stands
+            task = task._replace(version=stands.version, attempt=stands.attempt + 1)
+
+    def run_pending(self, *, run: str | None = None, uncovered: bool = False) -> int:
+        """Evaluates until nothing is pending or `stop` is set. Returns how many it ended.
+
+        `run` and `uncovered` are those of `pending`.
+        """
         ended = 0
-        while not self.stop.is_set() and (task := self._next()) is not None:
+        while not self.stop.is_set() and (task := self._next(run, uncovered)) is not None:
             try:
                 self._evaluate(task)
             except ConcurrencyError:
@@ -74,17 +107,11 @@ class Worker:
             self.derive()
         return ended
 
-    def _next(self) -> Task | None:
+    def _next(self, run: str | None, uncovered: bool) -> Task | None:
         bring_up_to_date(self.engine, [LIFECYCLE])
         with reading(self.engine) as connection:
-            tasks = pending(
-                connection, self._suite_ids, passes.EVALUATOR_VERSION, passes.numbers(self.settings)
-            )
+            tasks = pending(connection, self.wanted, run=run, uncovered=uncovered)
         return tasks[0] if tasks else None
-
-    @property
-    def _suite_ids(self) -> tuple[str, ...]:
-        return tuple(sorted(suite.suite_id for suite in self.suites))
 
     def _evaluate(self, task: Task) -> None:
         """One checkpoint, to its end: completed, failed, abandoned, or left for the next start."""
@@ -138,7 +165,7 @@ class Worker:
             evaluation_id=task.evaluation_id,
             attempt=task.attempt,
             checkpoint_id=task.checkpoint_id,
-            suites=self._suite_ids,
+            suites=self.wanted.suites,
             examples=examples,
             evaluator_version=passes.EVALUATOR_VERSION,
             host=host(),
@@ -149,7 +176,7 @@ class Worker:
             prompt_format=loaded.prompt_format,
             libraries=loaded.libraries,
             plan=plan.summary,
-            settings=passes.numbers(self.settings),
+            settings={**self.wanted.numbers, **({AGAIN: task.again} if task.again else {})},
         )
         return log.append(self.engine, started, expected_version=task.version).version
 
@@ -175,7 +202,7 @@ class Worker:
             event = EvaluationAbandoned(
                 evaluation_id=task.evaluation_id,
                 checkpoint_id=task.checkpoint_id,
-                suites=self._suite_ids,
+                suites=self.wanted.suites,
                 reason=f"{task.path} is gone",
             )
         else:
@@ -183,7 +210,7 @@ class Worker:
                 evaluation_id=task.evaluation_id,
                 attempt=task.attempt,
                 checkpoint_id=task.checkpoint_id,
-                suites=self._suite_ids,
+                suites=self.wanted.suites,
                 error=type(error).__name__,
                 message=str(error) or "no message",
                 retriable=is_retriable(error),

@@ -45,5 +45,14 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
         sql_view="checkpoints",
         columns=COLUMNS,
         order="run, step, arrived_at, path",
-        brief=("run", "step", "status", "train_loss", "evaluated_at", "seconds", "reason"),
+        brief=(
+            "run",
+            "step",
+            "status",
+            "train_loss",
+            "evaluated_at",
+            "evaluations",
+            "seconds",
+            "reason",
+        ),
     )

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import Engine, func, select
 
 from errors import ConcurrencyError
-from evaluators.claims import PROCESS, Task, host, pending
+from evaluators.claims import PROCESS, Task, Wanted, host, pending
 from evaluators.register import register_suites
 from evaluators.worker import Worker
 from settings import EvaluationSettings, Workspace, parse
@@ -29,7 +29,6 @@ from store.events import (
     EvaluationStarted,
     Event,
     PredictionsRecorded,
-    SuiteRegistered,
 )
 from store.lifecycle import LIFECYCLE
 from store.liveness import Pulse
@@ -303,7 +302,7 @@ def test_what_a_living_worker_holds_is_not_pending_and_what_a_dead_one_held_is(
     def tasks() -> list[Task]:
         bring_up_to_date(bench.engine, [LIFECYCLE])
         with bench.engine.connect() as connection:
-            return pending(connection, ["suite"], "1", {})
+            return pending(connection, Wanted(("suite",), "1", {}))
 
     (task,) = tasks()
     with Pulse(bench.engine, PROCESS):
@@ -331,22 +330,3 @@ def test_a_worker_that_was_overtaken_lets_go(bench: Bench, checkpoint: Checkpoin
         assert bench.run() == 0
     assert bench.count() == overtaken[0]
     assert bench.events(EvaluationFailed) == []
-
-
-def test_a_suite_is_registered_once_and_again_only_when_it_changes(
-    engine: Engine, tmp_path: Path
-) -> None:
-    place = workspace(tmp_path, {"sums": ROWS})
-    register_suites(engine, place)
-    register_suites(engine, place)
-    register_suites(engine, workspace(tmp_path, {"sums": ROWS}, extra="grader = 'numeric'"))
-    register_suites(engine, place)
-    bench = Bench(engine, place)
-    found = [one for one in bench.events() if isinstance(one, SuiteRegistered)]
-    assert [(one.revision, one.grader) for one in found] == [
-        (1, "exact"),
-        (2, "numeric"),
-        (3, "exact"),
-    ]
-    assert len({one.suite_id for one in found}) == 1
-    assert bench.count(EXAMPLE) == 12
