@@ -161,14 +161,38 @@ def watch(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
 
 
 @app.command()
-def evaluate(workspace: WorkspaceOption = None, once: OnceOption = False) -> None:
+def evaluate(
+    workspace: WorkspaceOption = None,
+    once: OnceOption = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this one, and then end: its step, folder or id (6 digits or more)."
+        ),
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="Only checkpoints of this run.")] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="Only on this suite; may be given several times.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Once more, beside the evaluation that is there.")
+    ] = False,
+) -> None:
     """Evaluate every checkpoint that waits, newest first, each in one model load.
 
     Example: milepost evaluate --once
+    Example: milepost evaluate --checkpoint 400 --again
     """
     from commands import services
 
-    services.evaluate(find_workspace(workspace), once=once)
+    services.evaluate(
+        find_workspace(workspace),
+        once=once,
+        checkpoint=checkpoint,
+        run=run,
+        names=suite or [],
+        again=again,
+    )
 
 
 @app.command()
