@@ -31,6 +31,13 @@ app = typer.Typer(
     add_completion=False,
 )
 
+db = typer.Typer(
+    help="Upgrade the database, check all of it, back it up.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(db, name="db")
+
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(
@@ -74,7 +81,7 @@ def init(
     """
     from data.workspace import make
 
-    made = make(workspace or Path.cwd(), source=source)
+    made = make(workspace or Path.cwd(), source=source, say=print)
     print(
         f"{made.root} is a workspace. Name your suites and the trainer's folder in "
         f"{made.root / 'milepost.toml'}, then run `milepost up`."
@@ -311,6 +318,48 @@ def regrade(
     from commands import regrade as command
 
     command.regrade(find_workspace(workspace), grader, suite or [])
+
+
+@db.command("upgrade")
+def db_upgrade(
+    workspace: WorkspaceOption = None,
+    without_backup: Annotated[
+        bool, typer.Option("--without-backup", help="Make no backup first.")
+    ] = False,
+) -> None:
+    """Bring the database to the schema of this Milepost, with a backup first.
+
+    Example: milepost db upgrade
+    """
+    from commands import database
+
+    database.upgrade(find_workspace(workspace), with_backup=not without_backup)
+
+
+@db.command("check")
+def db_check(workspace: WorkspaceOption = None, form: FormatOption = Format.table) -> None:
+    """Look through all of the database for damage and changes. Exit code 1: there are some.
+
+    Example: milepost db check
+    """
+    from commands import database
+
+    raise typer.Exit(database.report(find_workspace(workspace), form))
+
+
+@db.command("backup")
+def db_backup(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    workspace: WorkspaceOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Copy the database while Milepost runs, and check the copy.
+
+    Example: milepost db backup /backups/milepost.db
+    """
+    from commands import database
+
+    database.back_up(find_workspace(workspace), file, replace=force)
 
 
 if __name__ == "__main__":

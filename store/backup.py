@@ -54,17 +54,20 @@ def write(
     when the copy is not sound; none of these leaves a file behind.
     """
     began = time.monotonic()
-    _refuse(source, target, replace)
-    with _part(target) as part:
-        progress("copying")
-        holds = _copy(source, part)
-        progress("checking the copy")
-        predictions = _check(source, part, holds)
-        progress("writing it through to the disk")
-        _sync(part)
+    try:
         _refuse(source, target, replace)
-        part.replace(target)
-    _sync(target.parent)
+        with _part(target) as part:
+            progress("copying")
+            holds = _copy(source, part)
+            progress("checking the copy")
+            predictions = _check(source, part, holds)
+            progress("writing it through to the disk")
+            _sync(part)
+            _refuse(source, target, replace)
+            part.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror}.") from error
     seconds = time.monotonic() - began
     return Backup(target, target.stat().st_size, holds.events, predictions, seconds)
 
@@ -94,10 +97,7 @@ def _part(target: Path) -> Iterator[Path]:
         if owner is not None and not psutil.pid_exists(int(owner[1])):
             old.unlink()
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror}.") from error
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield part
     finally:
@@ -128,7 +128,8 @@ def _copy(source: Path, part: Path) -> _Holds:
 def _check(source: Path, part: Path, holds: _Holds) -> int:
     """Raises DatabaseDamaged unless the copy is sound and whole. Returns its predictions."""
     # Nobody else knows the file: no locks are needed, and no WAL comes to stand beside it.
-    engine = create_engine(f"sqlite:///{_uri(part, 'mode=ro&immutable=1&uri=true')}")
+    uri = _uri(part, "mode=ro&immutable=1")
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
     try:
         with engine.connect() as connection:
             words = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
@@ -165,7 +166,5 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError as error:
-        raise StoreError(f"{path} could not be written through: {error.strerror}.") from error
     finally:
         os.close(descriptor)
