@@ -174,7 +174,7 @@ def name_of(engine: Engine) -> str:
     """The database for a message: a file, or a URL without its password."""
     if engine.dialect.name == "postgresql":
         return postgresql.named(engine.url)
-    return str(engine.url.database)
+    return str(engine.url.database).removeprefix("file:")
 
 
 def refuse_newer(engine: Engine, number: int) -> None:
