@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, inspect, select, update
 
+from store.dialects import last_position_given
 from store.schema import EVENT, EXAMPLE, GENESIS, PREDICTION, TOKEN_TRACE
 from store.tuples import Tuple, stream
 
@@ -139,11 +140,9 @@ def _first_of_key(table: Table) -> str:
 
 
 def _last_position_given(connection: Connection) -> int:
-    """What AUTOINCREMENT remembers of the highest position, even when its event is gone."""
-    if connection.dialect.name != "sqlite":
-        return 0
-    query = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
-    return connection.exec_driver_sql(query).scalar() or 0
+    """The highest position that the log ever gave, even when its event is gone."""
+    query = f"SELECT {last_position_given(connection.dialect.name)}"
+    return int(connection.exec_driver_sql(query).scalar_one())
 
 
 def _trimmed(row: Tuple) -> Tuple:

@@ -44,7 +44,7 @@ class Json(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Text with the order of TEXT."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Text(collation="C"))
+        return Text() if dialect.name == "sqlite" else self.impl_instance
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         """The value as text."""
@@ -58,7 +58,7 @@ class Json(TypeDecorator[Any]):
 INTEGER = WholeNumber()
 REAL_NUMBER: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
 BLOB = LargeBinary()
-JSON = Json()
+JSON = Json(collation="C")
 
 
 def dumps(value: Any) -> str:

@@ -34,7 +34,7 @@ def last_position_given(dialect: str) -> str:
     AUTOINCREMENT remembers it in SQLite, and the table log_end in PostgreSQL.
     """
     if dialect == "postgresql":
-        return "(SELECT position FROM log_end)"
+        return "coalesce((SELECT position FROM log_end), 0)"
     return "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
 
 

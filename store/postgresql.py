@@ -59,8 +59,11 @@ def schema_number(connection: Connection) -> int | None:
 
 
 def tables(connection: Connection) -> int:
-    """How many tables stand where Milepost's would."""
-    query = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
+    """How many tables stand where Milepost's would; alembic's own stays when all are taken away."""
+    query = (
+        "SELECT count(*) FROM pg_tables "
+        "WHERE schemaname = current_schema() AND tablename <> 'alembic_version'"
+    )
     return int(connection.execute(text(query)).scalar_one())
 
 

@@ -15,8 +15,11 @@ from sqlalchemy import Engine
 
 from store.engine import connect
 from store.migrations import upgrade
+from tests.postgres import Server, server
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+MIGRATED = "migrated"
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +30,47 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A real server with a migrated database that has nothing in it."""
+    with server() as running:
+        running.run(f"CREATE DATABASE {MIGRATED}")
+        upgrade(running.url(MIGRATED))
+        yield running
+
+
 @pytest.fixture
-def database_url(empty_database: Path, tmp_path: Path) -> str:
+def sqlite_url(empty_database: Path, tmp_path: Path) -> str:
     file = tmp_path / "milepost.db"
     shutil.copy(empty_database, file)
     return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def postgres_url(postgres: Server) -> Iterator[str]:
+    with postgres.copy_of(MIGRATED) as name:
+        yield postgres.url(name)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
+    """A writer's engine on SQLite, for what is SQLite's alone."""
+    opened = connect(sqlite_url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str) -> Iterator[Engine]:
+    """A writer's engine on PostgreSQL, for what is PostgreSQL's alone."""
+    opened = connect(postgres_url)
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ def held(engine: Engine) -> tuple[int, int]:
 
 
 @pytest.fixture
-def small(database_url: str) -> Iterator[tuple[Engine, list[int]]]:
+def small(sqlite_url: str) -> Iterator[tuple[Engine, list[int]]]:
     """An engine whose database may have so many pages, and the list to change that in."""
-    opened = connect(database_url)
+    opened = connect(sqlite_url)
     with opened.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     limit = [pages + 40]
@@ -75,28 +75,28 @@ def test_a_full_disk_is_said_and_what_was_acknowledged_stays(
     assert held(engine) == (acknowledged + 1, 20 * (acknowledged + 1))
 
 
-def test_a_lock_that_stays_names_who_may_hold_it(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
+def test_a_lock_that_stays_names_who_may_hold_it(sqlite_engine: Engine) -> None:
+    @event.listens_for(sqlite_engine, "connect")
     def _hurry(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
 
-    engine.dispose()
-    other = sqlite3.connect(str(engine.url.database), isolation_level=None)
-    with Pulse(engine, "sync"):
+    sqlite_engine.dispose()
+    other = sqlite3.connect(str(sqlite_engine.url.database), isolation_level=None)
+    with Pulse(sqlite_engine, "sync"):
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseBusy, match=r"milepost\.db stayed locked.*sync \(process \d+"):
-            logs.arrive(engine, 1)
+            logs.arrive(sqlite_engine, 1)
         other.execute("ROLLBACK")
     other.close()
-    logs.arrive(engine, 1)
-    assert held(engine) == (1, 0)
+    logs.arrive(sqlite_engine, 1)
+    assert held(sqlite_engine) == (1, 0)
 
 
-def test_a_damaged_file_is_named_when_it_is_opened(database_url: str) -> None:
-    file = Path(database_url.removeprefix("sqlite:///"))
+def test_a_damaged_file_is_named_when_it_is_opened(sqlite_url: str) -> None:
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
     file.write_bytes(b"no database at all, but long enough to have a header " * 100)
     with pytest.raises(DatabaseDamaged, match=r"milepost\.db is damaged: file is not a database"):
-        connect(database_url)
+        connect(sqlite_url)
 
 
 @pytest.mark.parametrize(

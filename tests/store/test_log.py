@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import sqlite3
 from dataclasses import replace
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from queue import Queue
 
 import pytest
@@ -22,6 +20,7 @@ from store.records import Prediction, TokenTrace
 from store.schema import EVENT, EXAMPLE, PREDICTION, TOKEN_TRACE
 from tests import logs
 from tests.logs import Seen
+from tests.store.clients import REFUSED, client, drop_guard, rows, run
 
 
 def removal(at: str = "2026-01-01T00:00:00.000Z", checkpoint_id: str = "c") -> CheckpointRemoved:
@@ -191,16 +190,16 @@ def test_what_this_milepost_cannot_read_is_refused_by_position(
     assert "position 1" in str(caught.value)
 
 
-def shell(engine: Engine) -> sqlite3.Connection:
-    """Any other client: the bare sqlite3 module, without Milepost's pragmas."""
-    return sqlite3.connect(Path(str(engine.url.database)), isolation_level=None)
-
-
 FACTS = ("event", "example", "prediction", "token_trace")
 
 
 @pytest.fixture
 def filled(engine: Engine) -> Engine:
+    return fill(engine)
+
+
+def fill(engine: Engine) -> Engine:
+    """Puts a row into each table of facts."""
     one = logs.example("suite", "q", "a")
     logs.register_suite(engine, [one], suite_id="suite")
     trace = TokenTrace("e", one.example_id, 0, "target", ("a",), b"ab", b"cd", b"ef")
@@ -215,19 +214,34 @@ def filled(engine: Engine) -> Engine:
     [
         "UPDATE {table} SET position = 99",
         "DELETE FROM {table}",
+        "INSERT INTO {table} SELECT * FROM {table}",
+        "INSERT INTO {table} SELECT * FROM {table} WHERE true ON CONFLICT DO NOTHING",
+    ],
+)
+def test_facts_are_changed_by_no_client(filled: Engine, table: str, statement: str) -> None:
+    refuses(filled, table, statement.format(table=table))
+
+
+@pytest.mark.parametrize("table", FACTS)
+@pytest.mark.parametrize(
+    "statement",
+    [
         "INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
         "REPLACE INTO {table} SELECT * FROM {table}",
         "INSERT OR IGNORE INTO {table} SELECT * FROM {table}",
     ],
 )
-def test_facts_are_changed_by_no_client(filled: Engine, table: str, statement: str) -> None:
-    client = shell(filled)
-    before = client.execute(f"SELECT * FROM {table}").fetchall()
-    with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
-        client.execute(statement.format(table=table))
-    assert client.execute(f"SELECT * FROM {table}").fetchall() == before
+def test_facts_are_replaced_by_no_client(sqlite_engine: Engine, table: str, statement: str) -> None:
+    refuses(fill(sqlite_engine), table, statement.format(table=table))
+
+
+def refuses(engine: Engine, table: str, statement: str) -> None:
+    with client(engine) as other:
+        before = rows(other, f"SELECT * FROM {table}")
+        with pytest.raises(REFUSED, match=f"{table} is append-only"):
+            run(other, statement)
+        assert rows(other, f"SELECT * FROM {table}") == before
     assert len(before) >= 1
-    client.close()
 
 
 @pytest.mark.parametrize(
@@ -239,64 +253,76 @@ def test_facts_are_changed_by_no_client(filled: Engine, table: str, statement: s
         ("target_tokens, target_logprob", "3, -1.0"),
         ("choice_logprobs, generated_entropy", "'[-1.0]', 9e999"),
         ("choice_logprobs, finish_reason", "'[-1.0]', 'tired'"),
-        ("error, prompt_tokens", "'bad', 'three'"),
+        ("error, prompt_tokens", "'bad', 3"),
     ],
 )
 def test_a_prediction_is_measured_or_an_error_and_finite(
     engine: Engine, columns: str, values: str
 ) -> None:
     log.append(engine, batch())
-    client = shell(engine)
-    with pytest.raises(sqlite3.IntegrityError):
-        client.execute(
+    with client(engine) as other, pytest.raises(REFUSED):
+        run(
+            other,
             f"INSERT INTO prediction (evaluation_id, example_id, sample, position, {columns}) "
-            f"VALUES ('e', 'x', 0, 1, {values})"
+            f"VALUES ('e', 'x', 0, 1, {values})",
         )
-    client.close()
 
 
 def test_rows_are_taken_with_the_newest_event_only(filled: Engine) -> None:
-    client = shell(filled)
-    for position in (1, 3):
-        with pytest.raises(sqlite3.IntegrityError, match="rows of the newest event only"):
-            client.execute(
-                "INSERT INTO prediction (evaluation_id, example_id, sample, position, error) "
-                f"VALUES ('e', 'late', 0, {position}, 'slipped in')"
-            )
-    client.close()
+    with client(filled) as other:
+        for position in (1, 3):
+            with pytest.raises(REFUSED, match="rows of the newest event only"):
+                run(
+                    other,
+                    "INSERT INTO prediction (evaluation_id, example_id, sample, position, error) "
+                    f"VALUES ('e', 'late', 0, {position}, 'slipped in')",
+                )
 
 
 def test_an_event_takes_the_next_position_only(filled: Engine) -> None:
-    client = shell(filled)
-    for position in ("NULL", "4", "-1"):
-        with pytest.raises(sqlite3.IntegrityError, match="the next position only"):
-            client.execute(
-                "INSERT INTO event (position, event_id, stream, version, type, schema_version, "
-                f"recorded_at, payload) VALUES ({position}, 'id', 's', 1, 'T', 1, 'now', '{{}}')"
-            )
-    client.close()
+    with client(filled) as other:
+        for position in ("NULL", "4", "-1"):
+            with pytest.raises(REFUSED, match="the next position only"):
+                run(
+                    other,
+                    "INSERT INTO event (position, event_id, stream, version, type, "
+                    "schema_version, recorded_at, payload) "
+                    f"VALUES ({position}, 'id', 's', 1, 'T', 1, 'now', '{{}}')",
+                )
+
+
+def test_a_payload_is_json(engine: Engine) -> None:
+    with client(engine) as other, pytest.raises(REFUSED, match="payload_is_json"):
+        run(
+            other,
+            "INSERT INTO event (position, event_id, stream, version, type, schema_version, "
+            "recorded_at, payload) VALUES (1, 'id', 's', 1, 'T', 1, 'now', '{')",
+        )
 
 
 def test_a_log_that_lost_its_end_takes_no_new_event(filled: Engine) -> None:
-    client = shell(filled)
-    client.execute("DROP TRIGGER event_refuses_delete")
-    client.execute("DELETE FROM event WHERE position = 2")
-    client.close()
+    with client(filled) as other:
+        drop_guard(other, "event", "delete")
+        for table in ("prediction", "token_trace"):
+            drop_guard(other, table, "delete")
+            run(other, f"DELETE FROM {table}")
+        run(other, "DELETE FROM event WHERE position = 2")
     with pytest.raises(IntegrityError, match="the end of the log was taken away"):
         log.append(filled, batch("another"))
 
 
-@pytest.mark.parametrize("text", ["[-1.0, 1e999]", "[null]", '["one"]', "[-1.0", "NaN"])
+@pytest.mark.parametrize(
+    "text",
+    ["[-1.0, 1e999]", "[null]", '["one"]', "[-1.0", "NaN", '{"1.0": true}', '"1"', "-1e999"],
+)
 def test_numbers_within_json_are_finite_too(engine: Engine, text: str) -> None:
     log.append(engine, batch())
-    client = shell(engine)
-    with pytest.raises(sqlite3.IntegrityError, match="choice_logprobs must be JSON"):
-        client.execute(
+    with client(engine) as other, pytest.raises(REFUSED, match="choice_logprobs must be JSON"):
+        run(
+            other,
             "INSERT INTO prediction (evaluation_id, example_id, sample, position, choice_logprobs)"
-            " VALUES ('e', 'x', 0, 1, ?)",
-            (text,),
+            f" VALUES ('e', 'x', 0, 1, '{text}')",
         )
-    client.close()
 
 
 def test_one_event_with_other_rows_is_a_conflict(engine: Engine) -> None:
