@@ -132,7 +132,11 @@ def _nothing(workspace: Workspace, word: str, run: str | None, known: Sequence[K
     if word.isdecimal():
         near = sorted(known, key=lambda one: abs(one.step - int(word)))
         return f"no checkpoint{where} has the step {word}. The nearest: {_listing(near)}."
-    by_name = {str(one.path): one for one in known} | {one.checkpoint_id: one for one in known}
+    by_name = {
+        name: one
+        for one in known
+        for name in (one.checkpoint_id, str(one.path), f"{one.run}/{one.path.name}")
+    }
     close = difflib.get_close_matches(word, by_name, n=LISTED, cutoff=0.6)
     near = list(dict.fromkeys(by_name[name] for name in close))
     listing = f"The nearest: {_listing(near)}" if near else f"The newest: {_listing(known[::-1])}"

@@ -10,6 +10,7 @@ waits ever has, so a worker neither repeats nor resumes it.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,12 +130,17 @@ def standing(connection: Connection, evaluation_id: str, again: int = 0) -> Stan
 
 
 def living(connection: Connection) -> frozenset[Owner]:
-    """The workers that are alive."""
-    return frozenset(
+    """The other workers that are alive.
+
+    This process has nothing in its hands when it asks: what is in its name was left by one before
+    it with the same id, as happens in a container that starts anew.
+    """
+    workers = {
         (beat.host, beat.pid)
         for beat in heartbeats(connection)
         if beat.process == PROCESS and beat.alive
-    )
+    }
+    return frozenset(workers - {(host(), os.getpid())})
 
 
 def pending(

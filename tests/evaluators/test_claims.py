@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, insert, select
 
 from evaluators.claims import (
     PROCESS,
@@ -29,6 +29,7 @@ from store.events import (
 from store.lifecycle import EVALUATION, LIFECYCLE
 from store.liveness import Pulse
 from store.projections import bring_up_to_date, replay
+from store.schema import HEARTBEAT
 from tests import logs
 from tests.logs import Seen
 
@@ -89,6 +90,14 @@ def start(engine: Engine, one: Task, wanted: Wanted = WANTED, *, pid: int = NOBO
         ),
         expected_version=one.version,
     )
+
+
+def another_worker(engine: Engine) -> int:
+    """Another process that lives and says that it evaluates; returns its id."""
+    beat = {"process": PROCESS, "host": host(), "pid": os.getppid(), "doing": "evaluating"}
+    with engine.begin() as connection:
+        connection.execute(insert(HEARTBEAT).values(**beat, seen_at=log.now()))
+    return os.getppid()
 
 
 def complete(engine: Engine, one: Task, wanted: Wanted = WANTED) -> Task:
@@ -186,12 +195,23 @@ def test_a_repeat_in_the_hands_of_a_living_worker_is_left_to_it(
     engine: Engine, checkpoint: str
 ) -> None:
     complete(engine, task(engine, checkpoint))
-    with Pulse(engine, PROCESS):
-        begun = task(engine, checkpoint, again=True)
-        start(engine, begun, pid=os.getpid())
-        found = ask(engine, checkpoint, again=True)
+    begun = task(engine, checkpoint, again=True)
+    start(engine, begun, pid=another_worker(engine))
+    found = ask(engine, checkpoint, again=True)
     assert isinstance(found, Standing)
-    assert (found.evaluation_id, found.owner) == (begun.evaluation_id, (host(), os.getpid()))
+    assert (found.evaluation_id, found.owner) == (begun.evaluation_id, (host(), os.getppid()))
+
+
+def test_what_one_before_with_the_same_process_id_left_is_taken_over(
+    engine: Engine, checkpoint: str
+) -> None:
+    start(engine, task(engine, checkpoint), pid=os.getpid())
+    with Pulse(engine, PROCESS):
+        assert waiting(engine) == [("run", 100, 2)]
+    with engine.begin() as connection:
+        connection.execute(delete(HEARTBEAT))
+    start(engine, task(engine, checkpoint), pid=another_worker(engine))
+    assert waiting(engine) == []
 
 
 def test_one_that_failed_for_good_gets_another_attempt_when_asked(

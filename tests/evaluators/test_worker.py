@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, delete, func, insert, select
 
 from errors import ConcurrencyError
 from evaluators.claims import PROCESS, Task, Wanted, host, pending
@@ -31,9 +31,8 @@ from store.events import (
     PredictionsRecorded,
 )
 from store.lifecycle import LIFECYCLE
-from store.liveness import Pulse
 from store.projections import bring_up_to_date
-from store.schema import EXAMPLE, PREDICTION, TOKEN_TRACE
+from store.schema import EXAMPLE, HEARTBEAT, PREDICTION, TOKEN_TRACE
 from tests.evaluators.conftest import Checkpoint
 
 ROWS: list[dict[str, object]] = [
@@ -294,6 +293,14 @@ def claim(engine: Engine, task: Task, pid: int) -> None:
     )
 
 
+def another_worker(engine: Engine) -> int:
+    """Another process that lives and says that it evaluates; returns its id."""
+    beat = {"process": PROCESS, "host": host(), "pid": os.getppid(), "doing": "evaluating"}
+    with engine.begin() as connection:
+        connection.execute(insert(HEARTBEAT).values(**beat, seen_at=log.now()))
+    return os.getppid()
+
+
 def test_what_a_living_worker_holds_is_not_pending_and_what_a_dead_one_held_is(
     bench: Bench, checkpoint: Checkpoint
 ) -> None:
@@ -305,9 +312,10 @@ def test_what_a_living_worker_holds_is_not_pending_and_what_a_dead_one_held_is(
             return pending(connection, Wanted(("suite",), "1", {}))
 
     (task,) = tasks()
-    with Pulse(bench.engine, PROCESS):
-        claim(bench.engine, task, os.getpid())
-        assert tasks() == []
+    claim(bench.engine, task, another_worker(bench.engine))
+    assert tasks() == []
+    with bench.engine.begin() as connection:
+        connection.execute(delete(HEARTBEAT))
     (again,) = tasks()
     assert (again.attempt, again.version) == (2, 1)
     with pytest.raises(ConcurrencyError):
@@ -323,10 +331,10 @@ def test_a_worker_that_was_overtaken_lets_go(bench: Bench, checkpoint: Checkpoin
             overtaken.append(recorded)
             (started,) = bench.events(EvaluationStarted)
             assert isinstance(started, EvaluationStarted)
-            log.append(bench.engine, started.model_copy(update={"attempt": 2}))
+            pid = another_worker(bench.engine)
+            log.append(bench.engine, started.model_copy(update={"attempt": 2, "pid": pid}))
 
     bench.after = overtake
-    with Pulse(bench.engine, PROCESS):
-        assert bench.run() == 0
+    assert bench.run() == 0
     assert bench.count() == overtaken[0]
     assert bench.events(EvaluationFailed) == []
