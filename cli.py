@@ -61,7 +61,8 @@ def main() -> None:
     try:
         app()
     except MilepostError as error:
-        errors.print(f"milepost: {error}", style="red", markup=False, highlight=False)
+        message = f"milepost: {error}"
+        errors.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except Exception:  # noqa: BLE001 - see above
         traceback.print_exc()
