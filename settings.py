@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -50,11 +50,19 @@ class DatabaseSettings(Section):
 
 
 class WatchSettings(Section):
-    """`[watch]`: the folder in which checkpoints appear, as RUN/checkpoint-N."""
+    """`[watch]`: the folder in which checkpoints appear, as RUN/checkpoint-N, and what may come in.
+
+    `run` names the run of checkpoints that stand right in that folder; None takes its name.
+    `base_models` says where the models are that adapters name as theirs.
+    """
 
     path: Path = Path("checkpoints")
+    run: str | None = Field(default=None, min_length=1)
     interval_seconds: Positive = 5.0
     debounce_seconds: Positive = 0.3
+    incomplete_after_seconds: Positive = 600.0
+    allow_pickle: bool = False
+    base_models: dict[str, Path] = {}
 
 
 class SyncSettings(Section):
@@ -97,6 +105,17 @@ class EvaluationSettings(Section):
     temperatures: tuple[Positive, ...] = (0.5, 0.75, 1.0, 1.5, 2.0)
     trace: bool = True
     interval_seconds: Positive = 2.0
+    trust_remote_code: tuple[str, ...] = ()
+
+    @field_validator("trust_remote_code")
+    @classmethod
+    def _names_a_folder(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        for folder in folders:
+            if Path(folder) == Path() or ".." in Path(folder).parts:
+                raise ValueError(
+                    f"{folder!r} must name one run, or one checkpoint as RUN/checkpoint-N"
+                )
+        return folders
 
 
 class RegressionSettings(Section):
@@ -186,6 +205,23 @@ class Settings(BaseSettings):
 
 
 @dataclass(frozen=True)
+class Trust:
+    """What a checkpoint may bring that could run code, and where the models of adapters are.
+
+    `own_code` are the folders of runs and checkpoints whose code may be run; `base_models` maps
+    what an adapter calls its model to that model's folder.
+    """
+
+    allow_pickle: bool = False
+    own_code: tuple[Path, ...] = ()
+    base_models: Mapping[str, Path] = field(default_factory=dict)
+
+    def runs_code_of(self, folder: Path) -> bool:
+        """Whether the code that comes with the checkpoint in `folder` may be run."""
+        return any(folder.is_relative_to(one) for one in self.own_code)
+
+
+@dataclass(frozen=True)
 class Workspace:
     """A folder with a milepost.toml; relative paths in that file start here."""
 
@@ -213,6 +249,16 @@ class Workspace:
         A dot folder beside the runs: one file system, so that the rename is one step.
         """
         return self.checkpoints / ".staging"
+
+    @property
+    def trust(self) -> Trust:
+        """What checkpoints may bring, with every path made absolute."""
+        watch = self.settings.watch
+        return Trust(
+            watch.allow_pickle,
+            tuple(self.checkpoints / one for one in self.settings.evaluation.trust_remote_code),
+            {name: self.resolve(path) for name, path in watch.base_models.items()},
+        )
 
     @property
     def logs(self) -> Path:

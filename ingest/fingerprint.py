@@ -9,6 +9,8 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import NamedTuple
 
+from ingest.files import open_file
+
 # SHA-256 of a file is kept under device, inode, size, mtime and ctime, in nanoseconds.
 _Key = tuple[int, int, int, int, int]
 
@@ -68,8 +70,8 @@ class Digests:
         self._known: dict[_Key, str] = {}
 
     def of(self, file: Path) -> str:
-        """The digest of the content, 64 hex digits. Raises OSError when it cannot be read."""
-        with file.open("rb") as stream:
+        """The digest of the content, 64 hex digits. Raises OSError or Unusable if it has none."""
+        with open_file(file) as stream:
             found = os.fstat(stream.fileno())
             key = (
                 found.st_dev,

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from errors import Unfinished, Unusable
+from ingest.files import open_file
 
 LENGTH_BYTES = 8
 # The format's own limit.
 LONGEST_HEADER = 100_000_000
+# More bytes than any file system holds, and what a column of the log can.
+LARGEST_COUNT = 2**62
+MOST_COUNTS = 64
 
 _DTYPES_BY_BITS = {
     4: ("F4",),
@@ -47,8 +53,8 @@ def read_tensors(file: Path) -> tuple[Tensor, ...]:
     is longer or its header is not one. Both name the file.
     """
     try:
-        with file.open("rb") as stream:
-            size = file.stat().st_size
+        with open_file(file) as stream:
+            size = os.fstat(stream.fileno()).st_size
             header_bytes, header = _read_header(stream, size)
     except FileNotFoundError as error:
         raise Unfinished(f"{file.name} is not there") from error
@@ -57,7 +63,9 @@ def read_tensors(file: Path) -> tuple[Tensor, ...]:
     try:
         tensors = tuple(sorted(_tensors(header), key=lambda tensor: (tensor.begin, tensor.end)))
         _refuse_holes(tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise Unusable(f"{file.name} has a header without {error}") from error
+    except (TypeError, ValueError) as error:
         raise Unusable(f"{file.name} has a header that does not fit: {error}") from error
     expected = LENGTH_BYTES + header_bytes + tensors[-1].end
     if size < expected:
@@ -80,12 +88,23 @@ def _read_header(stream: BinaryIO, size: int) -> tuple[int, dict[str, Any]]:
     if size < LENGTH_BYTES + length:
         raise Unfinished(f"has {size} bytes and a header of {LENGTH_BYTES + length}")
     try:
-        header = json.loads(stream.read(length))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        header = json.loads(stream.read(length), object_pairs_hook=_once_each)
+    except (RecursionError, MemoryError) as error:
+        raise Unusable("has a header that is nested too deep, or too large, to be read") from error
+    except ValueError as error:
         raise Unusable(f"is not a safetensors file: its header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise Unusable("is not a safetensors file: its header is not a JSON object")
     return length, header
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. Raises ValueError for a name that comes twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{twice[:100]!r} stands there twice")
+    return found
 
 
 def _tensors(header: dict[str, Any]) -> Iterator[Tensor]:
@@ -93,15 +112,28 @@ def _tensors(header: dict[str, Any]) -> Iterator[Tensor]:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        begin, end = (int(offset) for offset in entry["data_offsets"])
-        elements = math.prod(int(extent) for extent in entry["shape"])
+        if not isinstance(entry, dict):
+            raise TypeError(f"{name} is described by no JSON object")
+        begin, end = _counts(name, entry["data_offsets"])
+        elements = math.prod(_counts(name, entry["shape"]))
         dtype = str(entry["dtype"])
+        bits = (end - begin) * 8
         # A dtype younger than this table is taken at its offsets' word.
-        if dtype in DTYPE_BITS and (end - begin) * 8 != elements * DTYPE_BITS[dtype]:
+        fits = elements * DTYPE_BITS[dtype] == bits if dtype in DTYPE_BITS else elements <= bits
+        if not fits:
             raise ValueError(
                 f"{name} has {elements} elements of {dtype} in {end - begin} bytes of data"
             )
         yield Tensor(name, dtype, elements, begin, end)
+
+
+def _counts(name: str, value: object) -> list[int]:
+    """`value` as a list of numbers of bytes or elements. Raises TypeError or ValueError."""
+    if not isinstance(value, list) or not all(type(one) is int for one in value):
+        raise TypeError(f"{name} has {str(value)[:100]} where whole numbers should be")
+    if len(value) > MOST_COUNTS or any(not 0 <= one <= LARGEST_COUNT for one in value):
+        raise ValueError(f"{name} has {str(value)[:100]}, which no file can hold")
+    return value
 
 
 def _refuse_holes(tensors: tuple[Tensor, ...]) -> None:

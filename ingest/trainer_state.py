@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ingest.documents import read_object
+from ingest.layout import STEP_LIMIT
 
 FILE_NAME = "trainer_state.json"
 
@@ -33,7 +34,7 @@ def read_trainer_state(folder: Path, step: int | None = None) -> TrainerState:
         return SILENT
     state = read_object(file)
     own = state.get("global_step")
-    own = own if isinstance(own, int) and not isinstance(own, bool) else None
+    own = own if type(own) is int and 0 <= own < STEP_LIMIT else None
     history = state.get("log_history")
     entries = [
         entry
@@ -64,4 +65,8 @@ def _number(value: object) -> float | None:
     """A finite number, or None: a loss of NaN was not measured, and an older one is another's."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

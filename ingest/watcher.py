@@ -15,18 +15,24 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from ingest.arrival import Broken, Complete, Incomplete, NotACheckpoint, judge, step_of
+from errors import Unusable
+from ingest.admission import refusal
+from ingest.arrival import Broken, Complete, Incomplete, NotACheckpoint, judge
+from ingest.files import printable
 from ingest.fingerprint import Digests, Snapshot, fingerprint, snapshot
 from ingest.hints import Hints
+from ingest.layout import candidates, run_of, step_of
 from ingest.ledger import Arrival, Ledger
-from settings import Workspace
+from settings import Trust, WatchSettings, Workspace
 from store import log
 from store.events import CheckpointArrived, CheckpointRejected, CheckpointRemoved
 
 # How long a folder must look the same before it is judged.
 SETTLE_SECONDS = 0.75
 # How long an incomplete folder may stand still before it is rejected.
-LIMIT_SECONDS = 600.0
+LIMIT_SECONDS = WatchSettings().incomplete_after_seconds
+
+NO_TRUST = Trust()
 
 
 class Waiting(NamedTuple):
@@ -92,7 +98,15 @@ def watch(
     state = State()
     with Hints(root) as hints:
         while not stop.is_set():
-            found = scan(root, engine, state, stop=stop)
+            found = scan(
+                root,
+                engine,
+                state,
+                limit_seconds=settings.incomplete_after_seconds,
+                run=settings.run,
+                trust=workspace.trust,
+                stop=stop,
+            )
             on_scan(found)
             if once and not found.settling:
                 return
@@ -107,18 +121,20 @@ def scan(
     *,
     settle_seconds: float = SETTLE_SECONDS,
     limit_seconds: float = LIMIT_SECONDS,
+    run: str | None = None,
+    trust: Trust = NO_TRUST,
     stop: threading.Event | None = None,
 ) -> Scan:
     """One pass over RUN/checkpoint-N under `checkpoints`, newest first.
 
     A folder is judged when a second look, `settle_seconds` after the first or later, sees the
-    same; one that stays incomplete and the same for `limit_seconds` is rejected. `stop` ends the
-    pass between two folders.
+    same; one that stays incomplete and the same for `limit_seconds` is rejected. `run` names the
+    run of checkpoints right in `checkpoints`. `stop` ends the pass between two folders.
     """
     state.ledger.refresh(engine)
     paths = candidates(checkpoints)
     state.folders = {path: state.folders[path] for path in paths if path in state.folders}
-    this = _Pass(engine, state, settle_seconds, limit_seconds)
+    this = _Pass(checkpoints, engine, state, settle_seconds, limit_seconds, run, trust)
     for path in paths:
         if stop is not None and stop.is_set():
             return this.result()
@@ -128,26 +144,17 @@ def scan(
     return this.result()
 
 
-def candidates(root: Path) -> list[Path]:
-    """The folders that may be checkpoints, newest first: those of each run, dot folders aside.
-
-    A folder named as a checkpoint right under `root` is one too: then `root` is a run itself.
-    """
-    found: list[Path] = []
-    for folder in _subfolders(root):
-        found += [folder] if step_of(folder.name) is not None else _subfolders(folder)
-    ages = {path: _mtime(path) for path in found}
-    return sorted(found, key=lambda path: (ages[path], path), reverse=True)
-
-
 @dataclass
 class _Pass:
     """One scan while it runs."""
 
+    root: Path
     engine: Engine
     state: State
     settle_seconds: float
     limit_seconds: float
+    run: str | None
+    trust: Trust
     arrived: list[CheckpointArrived] = field(default_factory=list)
     rejected: list[CheckpointRejected] = field(default_factory=list)
     removed: list[CheckpointRemoved] = field(default_factory=list)
@@ -174,7 +181,7 @@ class _Pass:
             self.settling += 1
             return
         late = still >= self.limit_seconds
-        match judge(path, await_trainer=not late):
+        match judge(path, await_trainer=not late, run=self._run_of(path)):
             case Complete() as complete:
                 self._take_in(complete, folder)
             case NotACheckpoint(reason=reason):
@@ -221,8 +228,14 @@ class _Pass:
 
     def _take_in(self, complete: Complete, folder: Folder) -> None:
         """Reads the content and appends the arrival, unless the log knows the content."""
+        if (reason := refusal(complete, self.trust)) is not None:
+            self._reject(complete.folder, folder, reason)
+            return
         try:
             event = complete.arrived(self.state.digests.of)
+        except Unusable as error:
+            self._reject(complete.folder, folder, printable(str(error)))
+            return
         except OSError as error:
             reason = f"{complete.folder.name} cannot be read: {error}"
             self.waiting.append(Waiting(complete.folder, reason))
@@ -240,14 +253,17 @@ class _Pass:
     def _reject(self, path: Path, folder: Folder, reason: str) -> None:
         folder.judged, folder.reason = True, reason
         event = CheckpointRejected(
-            run=path.parent.name,
-            path=str(path),
+            run=printable(self._run_of(path)),
+            path=printable(str(path)),
             step=step_of(path.name),
             reason=reason,
             fingerprint=fingerprint(folder.seen),
         )
         if log.append(self.engine, event).new:
             self.rejected.append(event)
+
+    def _run_of(self, path: Path) -> str:
+        return run_of(path, self.root, self.run)
 
     def _miss(self, arrival: Arrival) -> None:
         """Reports a folder as gone at the second look that does not find it."""
@@ -268,19 +284,3 @@ class _Pass:
         )
         log.append(self.engine, event)
         self.removed.append(event)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder`; none of one that cannot be read."""
-    try:
-        return [one for one in folder.iterdir() if not one.name.startswith(".") and one.is_dir()]
-    except OSError:
-        return []
-
-
-def _mtime(path: Path) -> int:
-    """In nanoseconds; 0 for a folder that has just gone."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

@@ -21,7 +21,7 @@ FILE = Path("/workspace/milepost.toml")
         ("[regresion]\nloss_increase = 0.2", ["regresion", "did you mean 'regression'?"]),
         ("[regression]\nloss_incr = 0.2", ["regression.loss_incr", "'loss_increase'"]),
         ("[[suite]]\nname = 'a'\npath = 'a'\ngradr = 'x'", ["suite.0.gradr", "'grader'"]),
-        ("[watch]\nxyz = 1", ["watch.xyz", "known keys: debounce_seconds"]),
+        ("[watch]\nxyz = 1", ["watch.xyz", "known keys: allow_pickle"]),
         ("[regression]\nloss_increase = -1", ["regression.loss_increase", "greater than 0"]),
         ("[[suite]]\nname = 'a'", ["suite.0.path", "Field required"]),
         ("[calibration]\nedges = [0.0, 0.5]", ["calibration.edges", "rise from 0.0 to 1.0"]),

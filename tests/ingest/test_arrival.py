@@ -200,15 +200,6 @@ def test_a_broken_folder_names_the_file(
     assert found.reason.startswith(words)
 
 
-def test_a_pickle_is_broken_and_says_what_to_save_instead(tmp_path: Path) -> None:
-    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    found = judge(folder)
-    assert isinstance(found, Broken)
-    assert found.reason.startswith("pytorch_model.bin is a pickle")
-    assert "model.safetensors" in found.reason
-
-
 SHARD = "model-00002-of-00002.safetensors"
 
 
