@@ -1,130 +1,112 @@
-"""Appending predictions, beside the bare sqlite3 module doing the same writes.
+"""The log's benchmark: appending, deriving, following, looking at it, and its size.
 
-`python -m benchmarks.store`. The peer writes the same rows into the same columns with the same
-durability (WAL, synchronous=FULL) and batch size, without guards, CHECKs, events or ids.
-The two take turns, so that a busy machine slows both.
+`python -m benchmarks.store` makes a log of a million predictions in a temporary folder (about a
+gigabyte, some minutes); `--quick` makes one of 50,000. Each measure has a bar.
 """
 
 from __future__ import annotations
 
-import random
-import sqlite3
-import statistics
+import argparse
+import resource
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import astuple, fields
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import Engine
+from benchmarks import appending, growth
+from benchmarks.growth import Costs
+from benchmarks.report import Bar, Line, heading, line
 
-from store import log
-from store.engine import connect
-from store.events import PredictionsRecorded
-from store.log import Rows
-from store.migrations import upgrade
-from store.records import Prediction
-from store.schema import dumps
-
-BATCH = 64
-BATCHES = 100
-ROUNDS = 7
+APPEND_RATIO = Bar(0.5, "at least")
+FOLLOW_SECONDS = Bar(3, "at most")
+PAGE_MS = Bar(100, "at most")
+REPLAY_RATE = Bar(50_000, "at least")
+MEMORY_MB = Bar(2_000, "at most")
+SHOWN = 0.02  # of the bytes or seconds: what has less goes into "the rest"
 
 
-def predictions(evaluation_id: str, seed: int) -> list[list[Prediction]]:
-    source = random.Random(seed)
-    return [
-        [prediction(evaluation_id, f"{batch}-{row}", source) for row in range(BATCH)]
-        for batch in range(BATCHES)
-    ]
+class Plan(NamedTuple):
+    """How large: `sizes` count checkpoints, each evaluated on `examples`."""
+
+    sizes: tuple[int, ...]
+    examples: int
+    rounds: int
 
 
-def prediction(evaluation_id: str, example_id: str, source: random.Random) -> Prediction:
-    return Prediction(
-        evaluation_id=evaluation_id,
-        example_id=example_id,
-        prompt_tokens=40,
-        prompt_truncated=False,
-        generated_text="the answer is " + str(source.randrange(10**6)),
-        finish_reason="eos",
-        generated_tokens=12,
-        generated_logprob=-source.random(),
-        generated_min_logprob=-source.random(),
-        generated_entropy=source.random(),
-        target_tokens=12,
-        target_bytes=24,
-        target_logprob=-source.random(),
-        target_min_logprob=-source.random(),
-        target_entropy=source.random(),
-        target_margin=source.random(),
-        target_rank=source.random(),
-        target_top1=11,
-        target_first_miss=3,
-        logprob_at_temperature={"0.5": -1.0, "1.0": -2.0},
-    )
-
-
-def append(engine: Engine, evaluation_id: str, batches: list[list[Prediction]]) -> None:
-    for number, batch in enumerate(batches):
-        event = PredictionsRecorded(
-            evaluation_id=evaluation_id, batch=str(number), scored=BATCH, failed=0
-        )
-        log.append(engine, event, expected_version=number, rows=Rows(predictions=batch))
-
-
-def bare(client: sqlite3.Connection, batches: list[list[Prediction]]) -> None:
-    marks = ", ".join("?" * len(fields(Prediction)))
-    for batch in batches:
-        rows = [
-            tuple(dumps(value) if isinstance(value, dict) else value for value in astuple(one))
-            for one in batch
-        ]
-        client.execute("BEGIN IMMEDIATE")
-        client.executemany(f"INSERT INTO prediction VALUES ({marks})", rows)
-        client.execute("COMMIT")
-
-
-def bare_client(file: Path) -> sqlite3.Connection:
-    client = sqlite3.connect(file, isolation_level=None)
-    client.execute("PRAGMA journal_mode = WAL")
-    client.execute("PRAGMA synchronous = FULL")
-    columns = ", ".join(field.name for field in fields(Prediction))
-    client.execute(
-        f"CREATE TABLE prediction ({columns}, PRIMARY KEY (evaluation_id, example_id, sample))"
-        " WITHOUT ROWID"
-    )
-    return client
-
-
-def rows_per_second(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return BATCH * BATCHES / (time.perf_counter() - began)
+FULL = Plan((10, 100), 10_000, rounds=7)
+QUICK = Plan((10, 50), 1_000, rounds=3)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="50,000 predictions, not a million")
+    plan = QUICK if parser.parse_args().quick else FULL
+    began = time.perf_counter()
+    print(heading("Appending", ["predictions/s"]))
+    for name, traced in (("without token traces", False), ("with token traces", True)):
+        growth.say(f"appending {name}")
+        with tempfile.TemporaryDirectory() as folder:
+            rates = appending.compare(Path(folder), traced=traced, rounds=plan.rounds)
+        growth.say("")
+        print(line(Line(name, [rates.ours])))
+        print(line(Line("  bare sqlite3", [rates.peers])))
+        print(line(Line("  ratio", [rates.ratio], APPEND_RATIO)), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/milepost.db"
-        upgrade(url)
-        engine = connect(url)
-        client = bare_client(Path(folder) / "bare.db")
-        ours, peers = [], []
-        for number in range(ROUNDS + 1):
-            name = f"evaluation-{number}"
-            batches = predictions(name, number)
-            ours.append(rows_per_second(partial(append, engine, name, batches)))
-            peers.append(rows_per_second(partial(bare, client, batches)))
-        client.close()
-        engine.dispose()
-    ratios = [our / peer for our, peer in zip(ours[1:], peers[1:], strict=True)]
-    print(f"append, {BATCH} predictions a transaction, {ROUNDS} rounds after one to warm up:")
-    print(f"  Milepost       {statistics.median(ours[1:]):>9,.0f} rows/s")
-    print(f"  bare sqlite3   {statistics.median(peers[1:]):>9,.0f} rows/s")
-    print(
-        f"  ratio          {statistics.median(ratios):>9.2f} "
-        f"(from {min(ratios):.2f} to {max(ratios):.2f})"
+        costs = list(growth.measure(Path(folder), plan.sizes, plan.examples))
+    growth.say("")
+    print()
+    print(heading("A log of predictions", [f"{one.predictions:,}" for one in costs]))
+    for one in _lines(costs):
+        print(line(one))
+    print(line(Line("this process's peak memory, MB", [_peak_mb()], MEMORY_MB)))
+    print(f"\n{time.perf_counter() - began:,.0f} s in all.")
+
+
+def _lines(costs: Sequence[Costs]) -> Iterator[Line]:
+    yield Line("appended, predictions/s", [one.append_rate for one in costs])
+    yield Line("built (made up, appended), /s", [one.build_rate for one in costs])
+    yield Line("one more checkpoint, s", [one.follow_seconds for one in costs], FOLLOW_SECONDS)
+    yield Line("replay, predictions/s", [one.replay_rate for one in costs], REPLAY_RATE)
+    yield from _parts("s", [one.replay_seconds for one in costs])
+    yield Line("bare sqlite3: read all, s", [one.read_seconds for one in costs])
+    yield Line("bare sqlite3: insert grades, s", [one.insert_seconds for one in costs])
+    yield Line(
+        "replay, as multiple of both",
+        [
+            sum(one.replay_seconds.values()) / (one.read_seconds + one.insert_seconds)
+            for one in costs
+        ],
     )
+    yield Line("a page's queries, p95, ms")
+    for path in costs[0].pages:
+        yield Line(f"  {path}", [one.pages[path] for one in costs], PAGE_MS)
+    yield Line("bytes per prediction", [one.bytes / one.predictions for one in costs])
+    per_prediction = [
+        {table: n / one.predictions for table, n in one.bytes_by_table.items()} for one in costs
+    ]
+    yield from _parts("bytes", per_prediction)
+
+
+def _parts(unit: str, parts: Sequence[dict[str, float]]) -> Iterator[Line]:
+    """The parts of a sum, the largest first; the small ones together."""
+    last = parts[-1]
+    total = sum(last.values())
+    large = [
+        name for name in sorted(last, key=lambda one: -last[one]) if last[name] > SHOWN * total
+    ]
+    for name in large:
+        yield Line(f"  {name}, {unit}", [one.get(name, 0.0) for one in parts])
+    if last:
+        rest = [sum(n for name, n in one.items() if name not in large) for one in parts]
+        yield Line(f"  the rest, {unit}", rest)
+
+
+def _peak_mb() -> float:
+    """The process's most resident memory; the system counts in kB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 if __name__ == "__main__":
