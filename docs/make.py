@@ -6,12 +6,15 @@ A test fails when the committed files differ from what this writes.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
+from docs.queries import GROUPS, Group
 from settings import Settings
 from store.events import TYPES, Event
 from views import registry
-from views.view import View
+from views.relations import RELATIONS, Relation
+from views.view import Column, View
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -29,12 +32,22 @@ A prediction's numbers stand in the table `prediction`, one row an example, its 
 SQL_HEAD = """\
 # SQL on the results
 
-`milepost sql "…"` asks the database one question on a read-only connection. `milepost.db` is a
-plain SQLite file, so any client that reads SQLite does as well. These read-only views are for
-people and scripts; `milepost show NAME` prints the same columns.
+`milepost sql "…"` asks the database one question. It can only read: anything else is refused by
+name. It prints 10,000 rows at most (`--limit`), stops after 30 seconds (`--timeout`), and takes
+`--format table`, `json` or `csv`. To get all predictions, results or events into a file, take
+`milepost export`.
+
+`milepost.db` is a plain SQLite file, so any client that reads SQLite does as well:
+[Datasette](#in-datasette), [DuckDB](#in-duckdb), [sqlite3](#with-sqlite3), [pandas](#with-pandas).
+`milepost sql`, `show` and `export` bring the views up to date first. Other clients read them as the
+last Milepost process left them.
 
 What was not measured is NULL, and `reason` says why. Losses are in nats a token, shares between 0
-and 1, times UTC in ISO 8601. `run` and `step` say which checkpoint a row is about.
+and 1, flags 0 or 1, times UTC in ISO 8601, JSON is text. `run` and `step` say which checkpoint a
+row is about.
+
+First come [questions](#questions) with the query that answers each, then every
+[view, column by column](#views).
 """
 
 # One question a view, with the query that answers it. Each runs in a test.
@@ -88,18 +101,69 @@ QUERIES = {
     ),
 }
 
-MORE_QUERIES = [
-    (
-        "What did two checkpoints answer to the same example?",
-        "SELECT a.prompt, a.target, a.generated_text, b.generated_text\n"
-        "FROM predictions AS a JOIN predictions AS b USING (example_id, suite, sample)\n"
-        "WHERE a.step = 100 AND b.step = 200 AND a.generated_text <> b.generated_text",
-    ),
-    (
-        "How long did each evaluation take, and how much memory?",
-        "SELECT run, step, status, seconds, peak_bytes FROM evaluations ORDER BY run, step",
-    ),
-]
+CLIENTS = """\
+
+## In Datasette
+
+[Datasette](https://datasette.io) shows every view in the browser, with filters and facets, and
+gives each page an address to come back to. It opens the file read-only:
+
+```sh
+pip install datasette
+datasette milepost.db
+```
+
+`http://127.0.0.1:8001/milepost/results.json?_shape=objects` is the same as JSON.
+
+## In DuckDB
+
+[DuckDB](https://duckdb.org) reads the file in place, next to Parquet files and data frames:
+
+```sql
+INSTALL sqlite;
+LOAD sqlite;
+ATTACH 'milepost.db' AS milepost (TYPE sqlite, READ_ONLY);
+
+SELECT run, step, avg(loss) AS loss FROM milepost.results GROUP BY run, step ORDER BY run, step;
+```
+
+Where there is no internet, `pip install duckdb-extension-sqlite-scanner` in the version of duckdb
+brings the file that `INSTALL` would fetch, and `LOAD '…/sqlite_scanner.duckdb_extension'` takes it.
+
+DuckDB runs a view's own SQL, and three views use functions that only SQLite has: `predictions`,
+`hard_examples` and `corrections`. `sqlite_query` hands a query to SQLite itself. All columns of its
+answer are text, so numbers want a CAST:
+
+```sql
+SELECT difficulty, count(*) AS n, avg(CAST(loss AS DOUBLE)) AS loss
+FROM sqlite_query('milepost', 'SELECT difficulty, loss FROM predictions')
+GROUP BY difficulty ORDER BY difficulty;
+```
+
+For many questions, `milepost export predictions --out predictions.parquet` is simpler: DuckDB reads
+that file with its types. Tables such as `milepost.prediction` have no row ids: there,
+`count(example_id)` works and `count(*)` does not.
+
+## With sqlite3
+
+```sh
+sqlite3 -readonly -header -column milepost.db "SELECT run, step, score FROM rankings ORDER BY rank"
+```
+
+While Milepost runs, its newest lines stand in `milepost.db-wal` beside the file: copy the database
+with `milepost db backup`, never with `cp`.
+
+## With pandas
+
+```python
+import sqlite3
+import pandas
+
+connection = sqlite3.connect("file:milepost.db?mode=ro", uri=True)
+results = pandas.read_sql_query("SELECT run, step, suite, loss FROM results", connection)
+losses = results.pivot_table(index="step", columns="suite", values="loss")
+```
+"""
 
 
 def events_page() -> str:
@@ -109,10 +173,10 @@ def events_page() -> str:
 
 def sql_page() -> str:
     """docs/sql.md."""
-    views = registry.views(Settings())
-    more = "".join(f"\n{question}\n\n{_query(query)}" for question, query in MORE_QUERIES)
-    tail = "\n## predictions and evaluations\n\nEvery prediction, and every evaluation.\n"
-    return SQL_HEAD + "".join(_view(view) for view in views) + tail + more
+    views = "".join(_view(view) for view in registry.views(Settings()))
+    relations = "".join(_relation(relation) for relation in RELATIONS)
+    questions = "".join(_group(group) for group in GROUPS)
+    return f"{SQL_HEAD}\n## Questions\n{questions}\n## Views\n{views}{relations}{CLIENTS}"
 
 
 def _event(model: type[Event]) -> str:
@@ -128,15 +192,29 @@ def _type(annotation: str) -> str:
     return text.replace("typing.", "").replace("store.events.", "").replace("NoneType", "None")
 
 
+def _group(group: Group) -> str:
+    return f"\n### {group.title}\n" + "".join(
+        f"\n{one.question}\n\n{_query(one.sql.strip())}"
+        + (f"\n{one.sqlite}\n" if one.sqlite else "")
+        for one in group.queries
+    )
+
+
 def _view(view: View) -> str:
     question, query = QUERIES[view.name]
-    rows = "\n".join(
-        f"| `{column.name}` | {column.unit} | {column.help} |" for column in view.columns
-    )
     return (
-        f"\n## {view.sql_view}\n\n{view.question} `milepost show {view.name}` prints it.\n\n"
-        f"| column | unit | meaning |\n|---|---|---|\n{rows}\n\n{question}\n\n{_query(query)}"
+        f"\n### {view.sql_view}\n\n{view.question} `milepost show {view.name}` prints it.\n\n"
+        f"{_columns(view.columns)}\n{question}\n\n{_query(query)}"
     )
+
+
+def _relation(relation: Relation) -> str:
+    return f"\n### {relation.name}\n\n{relation.about}\n\n{_columns(relation.columns)}"
+
+
+def _columns(columns: Sequence[Column]) -> str:
+    rows = "".join(f"| `{one.name}` | {one.unit} | {one.help} |\n" for one in columns)
+    return f"| column | unit | meaning |\n|---|---|---|\n{rows}"
 
 
 def _query(query: str) -> str:

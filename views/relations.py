@@ -95,7 +95,7 @@ EVALUATIONS = Relation(
         Column("generated_tokens", "Answer tokens", "count", "Tokens that were written."),
         Column("peak_bytes", "Peak memory", "bytes", "The process's most resident memory."),
         Column("device_peak_bytes", "Peak on device", "bytes", "The same, on the accelerator."),
-        Column("device", "Device", "text", "cpu, cuda …"),
+        Column("device", "Device", "text", "Where the model ran, such as cpu or cuda."),
         Column("dtype", "Type", "text", "The type that the weights were loaded as."),
         Column("host", "Host", "text", "The machine that ran it."),
         Column("pid", "Process", "count", "The process that ran it."),
