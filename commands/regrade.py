@@ -16,7 +16,7 @@ from commands.bootstrap import opened
 from errors import ProjectionStopped, SettingsError, UsageError
 from settings import Workspace
 from store import log
-from store.engine import reading
+from store.engine import appending, reading
 from store.events import SuiteRegistered
 from store.lifecycle import CHECKPOINT, EVALUATION
 from store.projections import bring_up_to_date
@@ -133,7 +133,7 @@ def _refuse_what_will_not_last(chosen: Sequence[SuiteRegistered], workspace: Wor
 def _append(engine: Engine, suite: SuiteRegistered, grader: str) -> SuiteRegistered:
     """The suite with the choice made, in the log."""
     choice = grader if "@" in grader else None
-    with engine.begin() as connection:
+    with appending(engine) as connection:
         newest = log.latest(connection, suite.stream)
         assert newest is not None
         assert isinstance(newest.event, SuiteRegistered)

@@ -10,6 +10,7 @@ from errors import UsageError
 from evaluators.suites import Suite, read_suite
 from settings import SuiteSettings, Workspace
 from store import log
+from store.engine import appending
 from store.events import SuiteRegistered
 from store.log import Rows
 
@@ -75,7 +76,7 @@ def _register(engine: Engine, suite: Suite, say: Say) -> None:
         duplicates=suite.duplicates,
         refused=suite.refused,
     )
-    with engine.begin() as connection:
+    with appending(engine) as connection:
         event = event.model_copy(update={"graded_by": _choice(connection, suite, say)})
         newest = log.latest(connection, event.stream)
         if newest is None:
