@@ -25,6 +25,7 @@ from ingest.layout import candidates, run_of, step_of
 from ingest.ledger import Arrival, Ledger
 from settings import Trust, WatchSettings, Workspace
 from store import log
+from store.engine import appending
 from store.events import CheckpointArrived, CheckpointRejected, CheckpointRemoved
 
 # How long a folder must look the same before it is judged.
@@ -245,7 +246,7 @@ class _Pass:
             self.settling += 1
             return
         folder.judged, folder.checkpoint_id = True, event.checkpoint_id
-        with self.engine.begin() as connection:
+        with appending(self.engine) as connection:
             if log.version_of(connection, event.stream) == 0:
                 log.append_in(connection, event)
                 self.arrived.append(event)
