@@ -66,14 +66,21 @@ class WatchSettings(Section):
 
 
 class SyncSettings(Section):
-    """`[sync]`: where the trainer saves. `source` is a folder or HOST:FOLDER, as rsync takes it."""
+    """`[sync]`: where the trainer saves. `source` is a folder or HOST:FOLDER, as rsync takes it.
+
+    `bandwidth_limit` is in megabytes a second; None is as fast as it goes. `ssh_options` are those
+    of ssh_config, such as "Port=2222".
+    """
 
     source: str = ""
     interval_seconds: Positive = 300.0
     timeout_seconds: Count = 60
+    bandwidth_limit: Annotated[float, Field(ge=0.001)] | None = None
+    ssh_options: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w*\s*[=\s]\s*\S")], ...] = ()
     exclude: tuple[str, ...] = (
         "optimizer.pt",
         "optimizer.bin",
+        "optimizer_*/",
         "scheduler.pt",
         "scaler.pt",
         "rng_state*.pth",

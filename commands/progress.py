@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Self
 
@@ -61,16 +62,48 @@ class _Bar:
 
 
 class Transfers(_Bar):
-    """The progress of a copy: percent, bytes, time left."""
+    """The progress of a copy: percent, bytes, speed, time left."""
 
     def __init__(self) -> None:
         super().__init__(TextColumn("{task.percentage:.0f} %  {task.fields[note]}"))
+        self._total = 0
 
-    def show(self, name: str, n: int, percent: int) -> None:
-        """`n` bytes, `percent` of the whole, of `name` are here."""
-        if name != self.name:
-            self.begin(name, 100)
-        self.move(percent, size(n))
+    def show(self, name: str, done: int, total: int, bytes_per_second: float | None) -> None:
+        """`done` of the `total` bytes of `name` are here."""
+        if (name, total) != (self.name, self._total):
+            self._total = total
+            self.begin(name, total)
+        self.move(done, f"{size(done)} of {size(total)}{at_speed(bytes_per_second)}")
+
+
+class News:
+    """Says what is so, each line only when it was not so the last time."""
+
+    def __init__(self) -> None:
+        self._said: frozenset[str] = frozenset()
+
+    def tell(self, lines: Iterable[str]) -> None:
+        """`lines` is all that is so now."""
+        now = list(lines)
+        for line in now:
+            if line not in self._said:
+                say(line)
+        self._said = frozenset(now)
+
+
+def at_speed(bytes_per_second: float | None) -> str:
+    """A speed as the end of a phrase; nothing when it is not known."""
+    return "" if bytes_per_second is None else f", {size(round(bytes_per_second))}/s"
+
+
+def time_left(seconds: float | None) -> str:
+    """A time to wait as the end of a phrase; nothing when it is not known."""
+    if seconds is None:
+        return ""
+    hours, minutes = divmod(round(seconds) // 60, 60)
+    if hours:
+        return f", {hours} h {minutes} min left"
+    return f", {minutes} min left" if minutes else f", {round(seconds)} s left"
 
 
 class Evaluations(_Bar):

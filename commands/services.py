@@ -10,7 +10,7 @@ from pathlib import Path
 from commands.bootstrap import deriver, opened
 from commands.checkpoints import find, of_run
 from commands.evaluation import evaluate_one
-from commands.progress import Evaluations, Transfers, say
+from commands.progress import Evaluations, News, Transfers, at_speed, say, time_left
 from commands.supervisor import free_port, stop_on_signals
 from errors import SettingsError, SyncFault, UsageError
 from settings import Workspace
@@ -28,24 +28,40 @@ def sync(workspace: Workspace, *, once: bool) -> None:
     """
     from ingest.sync import Moving, Round, run_sync
 
+    news = News()
     with stop_on_signals() as stop, opened(workspace) as engine:
         derive = deriver(engine, workspace)
         with Pulse(engine, "sync", on_orphaned=stop.set) as pulse, Transfers() as transfers:
+            pulse.doing = f"looking at {workspace.settings.sync.source}"
 
             def on_progress(moving: Moving) -> None:
                 name = f"{moving.run}/{moving.name}"
-                pulse.doing = f"pulling {name}: {moving.percent} %"
-                transfers.show(name, moving.bytes, moving.percent)
+                speed = at_speed(moving.bytes_per_second) + time_left(moving.seconds_left)
+                pulse.doing = (
+                    f"pulling {name} ({moving.number} of {moving.total}): "
+                    f"{moving.percent} % of {size(moving.total_bytes)}{speed}"
+                )
+                transfers.show(name, moving.bytes, moving.total_bytes, moving.bytes_per_second)
 
             def on_round(ended: Round) -> None:
-                pulse.doing = "waiting for the next round"
                 transfers.clear()
                 for taken in ended.pulled:
-                    say(f"pulled {taken.run}/{taken.name}: {size(taken.bytes)}")
-                for one in ended.waiting:
-                    say(f"not complete yet: {one.run}/{one.name}: {one.reason}")
-                for failure in ended.failed:
-                    say(f"FAILED: {failure.message}")
+                    rate = at_speed(taken.bytes / taken.seconds)
+                    name = f"{taken.run}/{taken.name}"
+                    say(f"pulled {name}: {size(taken.bytes)} in {taken.seconds:.1f} s{rate}")
+                troubles = [
+                    *(f"FAILED: {one.message}" for one in ended.failed),
+                    *(
+                        f"not complete yet: {one.run}/{one.name}: {one.reason}"
+                        for one in ended.waiting
+                    ),
+                ]
+                news.tell(troubles)
+                pulse.doing = "waiting for the next round"
+                if troubles:
+                    pulse.doing += f"; {' '.join(troubles[0].split())}"
+                if len(troubles) > 1:
+                    pulse.doing += f" (and {len(troubles) - 1} more)"
                 derive()
                 if once and ended.failed:
                     raise SyncFault(ended.failed[0].message)

@@ -7,14 +7,11 @@ again, also not when it has been deleted here since.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
+import errno
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +19,15 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 
 from errors import SettingsError
-from ingest.arrival import Complete, judge, step_of
+from ingest.arrival import Complete, judge
+from ingest.candidates import Candidate, find_candidates, is_text
 from ingest.fingerprint import snapshot
+from ingest.journal import Journal
 from ingest.ledger import taken
-from ingest.rsync import PARTIAL, POLL_SECONDS, VANISHED, Ended, Entry, Rsync
+from ingest.remedies import Answer, answer_to, explain, is_gone, words
+from ingest.rsync import VANISHED, Ended, Entry, Pending, Rsync, Speed, is_remote
+from ingest.staging import alone, clear, drop, drop_partials, publish, size_of
 from settings import FILE_NAME, SyncSettings, Workspace
-from store import log
 from store.engine import reading
 from store.events import SyncCompleted, SyncFailed
 
@@ -35,16 +35,40 @@ from store.events import SyncCompleted, SyncFailed
 # Trainer writes last: someone has deleted or excluded it.
 TRAINER_SECONDS = 600.0
 
+# A connection that breaks is tried again within the round, after pauses that double; what a try
+# adds to the staging folder gives it the whole number again.
+TRIES = 4
+FIRST_PAUSE_SECONDS = 1.0
+
+# After a round that failed comes the next one sooner, and then ever later, up to the interval.
+FIRST_WAIT_SECONDS = 10.0
+
 
 class Moving(NamedTuple):
-    """The transfer under way: checkpoint `number` of `total`, and how far it is."""
+    """The transfer under way: checkpoint `number` of `total`, and how far it is.
+
+    `bytes` of `total_bytes` are here; `bytes_per_second` is None before it is known.
+    """
 
     run: str
     name: str
     number: int
     total: int
     bytes: int
-    percent: int
+    total_bytes: int
+    bytes_per_second: float | None
+
+    @property
+    def percent(self) -> int:
+        """Rounded down: 100 is all of it."""
+        return 100 * self.bytes // self.total_bytes if self.total_bytes else 100
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the present speed; None before that is known."""
+        if self.bytes_per_second is None:
+            return None
+        return (self.total_bytes - self.bytes) / self.bytes_per_second
 
 
 class Waiting(NamedTuple):
@@ -94,21 +118,30 @@ def run_sync(
     source = settings.source
     if not is_remote(source):
         source = str(workspace.resolve(Path(source)))
+    failures = 0
     while not stop.is_set():
-        on_round(
-            pull(
-                source,
-                workspace.checkpoints,
-                workspace.staging,
-                settings,
-                engine,
-                stop=stop,
-                on_progress=on_progress,
-            )
+        ended = pull(
+            source,
+            workspace.checkpoints,
+            workspace.staging,
+            settings,
+            engine,
+            stop=stop,
+            on_progress=on_progress,
         )
+        on_round(ended)
         if once:
             return
-        stop.wait(settings.interval_seconds)
+        failures = failures + 1 if ended.failed else 0
+        stop.wait(pause_after(failures, settings.interval_seconds))
+
+
+def pause_after(failures: int, interval: float) -> float:
+    """Seconds to the next round after so many that failed in a row."""
+    if failures == 0:
+        return interval
+    # Months of failures would make a number that no float can hold.
+    return min(interval, FIRST_WAIT_SECONDS * 2.0 ** min(failures - 1, 30))
 
 
 def pull(
@@ -123,64 +156,25 @@ def pull(
 ) -> Round:
     """One look at `source`, a run's folder or a folder of runs, taking what is new and whole.
 
-    A failure of rsync ends the round and stands in the log. Raises SyncFault when rsync is not
+    A failure, of rsync or of the disk here, stands in the log. Raises SyncFault when rsync is not
     installed.
     """
     stop = threading.Event() if stop is None else stop
-    with _alone(staging, stop):
-        puller = _Puller(
-            source.rstrip("/") if not source.endswith(":") else f"{source}.",
-            checkpoints,
-            staging,
-            settings,
-            engine,
-            stop,
-            on_progress,
-            Rsync(settings.timeout_seconds, stop),
-        )
-        return puller.round()
-
-
-def is_remote(source: str) -> bool:
-    """Whether rsync would read `source` as HOST:FOLDER: a colon comes before any slash."""
-    return ":" in source.split("/", 1)[0]
-
-
-class Candidate(NamedTuple):
-    """A checkpoint's folder at the source; `path` is relative to it."""
-
-    run: str
-    name: str
-    path: str
-
-
-def find_candidates(source: str, folders: Collection[Entry]) -> list[Candidate]:
-    """The checkpoints among `folders`, newest first.
-
-    A source with checkpoints right in it is a run itself, named as its folder. Raises
-    SettingsError when that folder has no name of its own.
-    """
-    own = [one for one in folders if step_of(one.path) is not None]
-    newest_first = sorted(folders, key=_age, reverse=True)
-    if own:
-        run = re.split(r"[/:]", source)[-1]
-        if run in ("", ".", ".."):
-            raise SettingsError(
-                f"[sync] source {source!r} is the folder of a run, and its name would be the "
-                "run's name. Write the folder's whole path."
+    source = source.rstrip("/") if not source.endswith(":") else f"{source}."
+    journal = Journal(engine, source)
+    began = time.monotonic()
+    try:
+        with alone(staging, stop) as lock:
+            if lock is None:
+                return Round((), (), (), time.monotonic() - began)
+            rsync = Rsync(settings, stop, lock)
+            puller = _Puller(
+                source, checkpoints, staging, settings, journal, stop, on_progress, rsync
             )
-        return [Candidate(run, one.path, one.path) for one in newest_first if one in own]
-    found = []
-    for one in newest_first:
-        run, _, name = one.path.partition("/")
-        if not run.startswith(".") and step_of(name) is not None:
-            found.append(Candidate(run, name, one.path))
-    return found
-
-
-def _age(folder: Entry) -> tuple[str, int]:
-    """Sorts by time, and within one second by step."""
-    return folder.mtime, step_of(folder.path.rpartition("/")[2]) or 0
+            return puller.round()
+    except OSError as error:
+        failed = _fail_here(journal, None, error, time.monotonic() - began)
+        return Round((), (), (failed,), time.monotonic() - began)
 
 
 @dataclass(frozen=True)
@@ -191,7 +185,7 @@ class _Puller:
     checkpoints: Path
     staging: Path
     settings: SyncSettings
-    engine: Engine
+    journal: Journal
     stop: threading.Event
     on_progress: Progress | None
     rsync: Rsync
@@ -201,12 +195,22 @@ class _Puller:
         pulled: list[SyncCompleted] = []
         waiting: list[Waiting] = []
         failed: list[SyncFailed] = []
-        ended, folders = self.rsync.folders(self.source)
+        folders: list[Entry] = []
+
+        def look() -> Ended:
+            ended, folders[:] = self.rsync.folders(self.source)
+            return ended
+
+        ended = self._patiently(look, lambda: 0)
+        # One folder that cannot be listed does not keep the others from coming.
         if ended.exit_code not in (0, VANISHED) and not self.stop.is_set():
             failed.append(self._fail(ended, None, began))
-        wanted = self._not_taken(find_candidates(self.source, folders))
+        found = find_candidates(self.source, folders)
+        unnamed = [one for one in found if not is_text(one.path)]
+        waiting += [Waiting(ascii(one.run), one.name, "its path is not UTF-8") for one in unnamed]
+        wanted = self._not_taken([one for one in found if one not in unnamed])
         if ended.exit_code == 0:
-            clear(self.staging, keep=wanted)
+            clear(self.staging, {(one.run, one.name) for one in wanted})
         for number, candidate in enumerate(wanted, start=1):
             if self.stop.is_set():
                 break
@@ -215,17 +219,18 @@ class _Puller:
                     pulled.append(event)
                 case Waiting() as one:
                     waiting.append(one)
-                case SyncFailed() as event:
+                case _Failed(event, ends_round):
                     failed.append(event)
-                    break
+                    if ends_round:
+                        break
                 case None:
                     break
-        if ended.exit_code == 0 and not pulled and not failed:
-            self._recover(began)
+        if ended.exit_code == 0 and not pulled and not failed and not self.stop.is_set():
+            self.journal.recovered(time.monotonic() - began)
         return Round(tuple(pulled), tuple(waiting), tuple(failed), time.monotonic() - began)
 
     def _not_taken(self, candidates: list[Candidate]) -> list[Candidate]:
-        with reading(self.engine) as connection:
+        with reading(self.journal.engine) as connection:
             known = taken(connection)
         return [
             one
@@ -236,117 +241,141 @@ class _Puller:
 
     def _take(
         self, candidate: Candidate, number: int, total: int
-    ) -> SyncCompleted | SyncFailed | Waiting | None:
+    ) -> SyncCompleted | _Failed | Waiting | None:
         """Brings one checkpoint; None when `stop` was set meanwhile."""
         began = time.monotonic()
+        staged = self.staging / candidate.run / candidate.name
+        try:
+            return self._bring(candidate, staged, number, total, began)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                drop(staged)
+            seconds = time.monotonic() - began
+            return _Failed(_fail_here(self.journal, candidate, error, seconds), ends_round=True)
+
+    def _bring(
+        self, candidate: Candidate, staged: Path, number: int, total: int, began: float
+    ) -> SyncCompleted | _Failed | Waiting | None:
         run, name = candidate.run, candidate.name
         source = f"{self.source}/{candidate.path}"
-        staged = self.staging / run / name
         staged.mkdir(parents=True, exist_ok=True)
 
-        def progress(done: int, percent: int) -> None:
-            if self.on_progress is not None:
-                self.on_progress(Moving(run, name, number, total, done, percent))
+        def copy() -> Ended:
+            ended, pending = self._measure(source, staged)
+            if ended.exit_code != 0 or pending.changes == 0:
+                return ended
 
-        progress(0, 0)
-        copied = self.rsync.copy(source, staged, self.settings.exclude, progress)
+            def progress(speed: Speed) -> None:
+                if self.on_progress is not None:
+                    done = min(speed.bytes, pending.bytes)
+                    rate = speed.bytes_per_second
+                    self.on_progress(Moving(run, name, number, total, done, pending.bytes, rate))
+
+            progress(Speed(0, None))
+            return self.rsync.copy(source, staged, progress)
+
+        try:
+            copied = self._patiently(copy, lambda: size_of(staged))
+        except _NoRoom as error:
+            drop(staged)
+            seconds = time.monotonic() - began
+            return _Failed(self.journal.failed(candidate, None, str(error), seconds), False)
         if self.stop.is_set():
             return None
-        if copied.exit_code in (PARTIAL, VANISHED):
-            return Waiting(run, name, copied.last_words)
-        if copied.exit_code != 0:
-            return self._fail(copied, candidate, began)
+        match answer_to(copied):
+            case Answer.DONE:
+                drop_partials(staged)
+            case Answer.NOT_YET:
+                return self._not_yet(candidate, source, staged, copied)
+            case answer:
+                if answer is Answer.FULL:
+                    # The log and the evaluator are on that disk too.
+                    drop(staged)
+                event = self._fail(copied, candidate, began)
+                return _Failed(event, ends_round=answer is not Answer.SKIP)
         found = snapshot(staged).entries
         newest = max((entry.mtime for entry in found), default=0) / 1e9
         judgement = judge(staged, await_trainer=time.time() - newest < TRAINER_SECONDS)
         if not isinstance(judgement, Complete):
             return Waiting(run, name, judgement.reason)
-        compared = self.rsync.differences(source, staged, self.settings.exclude)
+        compared, pending = self.rsync.pending(source, staged)
         if self.stop.is_set():
             return None
         if compared.exit_code != 0:
-            return Waiting(run, name, compared.last_words)
-        if compared.output.strip():
+            return self._not_yet(candidate, source, staged, compared)
+        if pending.changes:
             return Waiting(run, name, "it changed at the source while it was copied")
         target = self.checkpoints / run / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(staged, target)
-        event = SyncCompleted(
-            source=self.source,
-            run=run,
-            name=name,
-            path=str(target),
-            files=len(found),
-            bytes=sum(entry.size for entry in found),
-            seconds=time.monotonic() - began,
-            at=log.now(),
-        )
-        log.append(self.engine, event)
-        return event
+        if not publish(staged, target):
+            drop(staged)
+            return Waiting(run, name, "it came into the watched folder in another way")
+        size = sum(entry.size for entry in found)
+        return self.journal.took(candidate, target, len(found), size, time.monotonic() - began)
 
-    def _recover(self, began: float) -> None:
-        """Says in the log that the source answers again, if it did not the last time."""
-        event = SyncCompleted(
-            source=self.source,
-            run=None,
-            name=None,
-            path=None,
-            files=0,
-            bytes=0,
-            seconds=time.monotonic() - began,
-            at=log.now(),
-        )
-        with self.engine.begin() as connection:
-            last = log.latest(connection, event.stream)
-            if last is not None and isinstance(last.event, SyncFailed):
-                log.append_in(connection, event)
+    def _measure(self, source: str, staged: Path) -> tuple[Ended, Pending]:
+        """What is to be copied. Raises _NoRoom when it is more than the disk here can take."""
+        ended, pending = self.rsync.pending(source, staged)
+        if pending.bytes > shutil.disk_usage(staged).free and size_of(staged):
+            # A file that came halfway is written anew beside its half.
+            shutil.rmtree(staged)
+            staged.mkdir()
+            ended, pending = self.rsync.pending(source, staged)
+        free = shutil.disk_usage(staged).free
+        if pending.bytes > free:
+            raise _NoRoom(
+                f"{source} has {pending.bytes:,} bytes to copy, and {staged} has room for "
+                f"{free:,}. Free some space here."
+            )
+        return ended, pending
+
+    def _not_yet(self, candidate: Candidate, source: str, staged: Path, ended: Ended) -> Waiting:
+        """Why the checkpoint must wait; one that is gone leaves nothing behind."""
+        run, name = candidate.run, candidate.name
+        gone = is_gone(ended) or is_gone(self.rsync.pending(source, staged)[0])
+        if gone and not self.stop.is_set():
+            drop(staged)
+            return Waiting(run, name, "it was deleted at the source")
+        return Waiting(run, name, words(ended))
+
+    def _patiently(self, attempt: Callable[[], Ended], got: Callable[[], int]) -> Ended:
+        """The end of the last `attempt`; one whose connection broke is made again.
+
+        `got` is how much is here: as long as that grows, the source is given another chance.
+        """
+        tries, most = 0, got()
+        while True:
+            ended = attempt()
+            tries += 1
+            if answer_to(ended) is not Answer.AGAIN or self.stop.is_set():
+                return ended
+            if (now := got()) > most:
+                tries, most = 1, now
+            if tries == TRIES or self.stop.wait(FIRST_PAUSE_SECONDS * 2 ** (tries - 1)):
+                return ended
 
     def _fail(self, ended: Ended, candidate: Candidate | None, began: float) -> SyncFailed:
-        """Puts the failure into the log, unless it is the one that stands there last."""
-        event = SyncFailed(
-            source=self.source,
-            run=candidate.run if candidate else None,
-            name=candidate.name if candidate else None,
-            rsync_exit_code=ended.exit_code,
-            message=ended.last_words or f"rsync ended with exit code {ended.exit_code}",
-            seconds=time.monotonic() - began,
-            at=log.now(),
-        )
-        with self.engine.begin() as connection:
-            last = log.latest(connection, event.stream)
-            # A host that is down all night is one event, not one for every round.
-            if last is None or not _is_same_failure(last.event, event):
-                log.append_in(connection, event)
-        return event
+        seconds = time.monotonic() - began
+        return self.journal.failed(candidate, ended.exit_code, explain(ended), seconds)
 
 
-def _is_same_failure(last: object, event: SyncFailed) -> bool:
-    differs = {"seconds", "at"}
-    return isinstance(last, SyncFailed) and (
-        last.model_dump(exclude=differs) == event.model_dump(exclude=differs)
-    )
+class _Failed(NamedTuple):
+    """A checkpoint that could not be brought, and whether the next one is to be tried."""
+
+    event: SyncFailed
+    ends_round: bool
 
 
-def clear(staging: Path, keep: Collection[Candidate]) -> None:
-    """Deletes from `staging` what is not in `keep`: its source is gone, so it stays half."""
-    kept = {(one.run, one.name) for one in keep}
-    for run in [one for one in staging.iterdir() if one.is_dir()]:
-        for folder in list(run.iterdir()):
-            if (run.name, folder.name) not in kept:
-                shutil.rmtree(folder)
-        if not any(run.iterdir()):
-            run.rmdir()
+class _NoRoom(Exception):
+    """The checkpoint is larger than the free space."""
 
 
-@contextmanager
-def _alone(staging: Path, stop: threading.Event) -> Iterator[None]:
-    """Waits until no other process pulls into `staging`, or until `stop` is set."""
-    staging.mkdir(parents=True, exist_ok=True)
-    with (staging / ".lock").open("w") as file:
-        while not stop.is_set():
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                stop.wait(POLL_SECONDS)
-        yield
+def _fail_here(
+    journal: Journal, candidate: Candidate | None, error: OSError, seconds: float
+) -> SyncFailed:
+    """The failure of this machine's own disk."""
+    message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message += "\nFree some space here."
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        message += "\nLet the user that runs Milepost write there."
+    return journal.failed(candidate, None, message, seconds)
