@@ -25,13 +25,16 @@ VERSION = "pginstall18"
 START_SECONDS = 60.0
 # What makes a server survive a power cut costs time, and no test pulls the plug.
 SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=40")
+# The one role that has to give a password.
+LOCKED = "locked"
 
 
 class Server:
-    """A running server, reached by a socket in its folder."""
+    """A running server, reached by a socket in its folder; `programs` holds pg_dump and others."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path) -> None:
         self.folder = folder
+        self.programs = programs
         self._numbers = count(1)
 
     def url(self, database: str, user: str = "postgres") -> str:
@@ -80,6 +83,8 @@ def server() -> Iterator[Server]:
             cwd=folder,
             **who,
         )
+        rules = data / "pg_hba.conf"
+        rules.write_text(f"local all {LOCKED} scram-sha-256\n{rules.read_text()}")
         options = [word for setting in SETTINGS for word in ("-c", setting)]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -91,7 +96,7 @@ def server() -> Iterator[Server]:
             )
         try:
             _wait(process, folder, binaries)
-            yield Server(folder)
+            yield Server(folder, binaries)
         finally:
             process.send_signal(signal.SIGINT)  # at once, whoever is connected
             process.wait()
