@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,12 @@ from sqlalchemy import Engine
 
 from settings import load_workspace
 from store.engine import connect
+from store.events import CheckpointArrived, EvaluationCompleted, Event, PredictionsRecorded
+from store.projections import Projection, State, stamps
 from tests.app.story import SUITES, N, Skill, Story, answers, derive
 from tests.logs import arrive, complete, questions, record
 from views.pages import reading
+from views.pages.reading import Lag, Pulse
 
 
 @pytest.fixture
@@ -82,6 +85,62 @@ def test_a_new_file_of_the_same_name_is_opened_anew(story: Story, tmp_path: Path
     assert reading.file_number(url) != before
     assert reading.engine(url, reading.file_number(url)) is not first
     st.cache_resource.clear()
+
+
+def projection(name: str, *listens: type[Event], reads: tuple[str, ...] = ()) -> Projection:
+    return Projection(name, 1, (), frozenset(listens), lambda _connection, _events: None, reads)
+
+
+ARRIVALS = projection("arrivals", CheckpointArrived)
+ENDS = projection("ends", PredictionsRecorded, EvaluationCompleted, reads=("arrivals",))
+BEST = projection("best", EvaluationCompleted, reads=("ends",))
+ALL = (ARRIVALS, ENDS, BEST)
+NO_ERRORS: Mapping[str, str] = {}
+
+
+def pulse(
+    arrivals: int | None, ends: int | None, best: int | None, errors: Mapping[str, str] = NO_ERRORS
+) -> Pulse:
+    """An arrival stands at 4, the end of an evaluation at 7, a batch of predictions at 9."""
+    wanted = stamps(ALL)
+    reached = {"arrivals": arrivals, "ends": ends, "best": best}
+    newest = (("CheckpointArrived", 4), ("EvaluationCompleted", 7), ("PredictionsRecorded", 9))
+    states = (
+        State(name, 1, wanted[name], position, errors.get(name))
+        for name, position in reached.items()
+        if position is not None
+    )
+    return Pulse(9, newest, tuple(states))
+
+
+def test_a_view_is_not_behind_for_events_that_it_does_not_listen_to() -> None:
+    assert pulse(arrivals=4, ends=9, best=7).lags(ALL) == []
+
+
+def test_a_batch_of_predictions_leaves_no_view_behind() -> None:
+    assert pulse(arrivals=4, ends=7, best=7).lags(ALL) == []
+
+
+def test_a_view_that_lacks_an_event_says_how_far_it_is() -> None:
+    assert pulse(arrivals=4, ends=5, best=7).lags(ALL) == [Lag("ends", 5, 7, anew=False)]
+
+
+def test_a_view_that_is_to_be_derived_from_the_beginning_holds_no_event() -> None:
+    assert pulse(arrivals=4, ends=None, best=7).lags(ALL) == [Lag("ends", 0, 7, anew=True)]
+    other_settings = State("ends", 1, "another stamp", 7, None)
+    changed = pulse(arrivals=4, ends=None, best=7)
+    changed = changed._replace(states=(*changed.states, other_settings))
+    assert changed.lags(ALL) == [Lag("ends", 0, 7, anew=True)]
+
+
+def test_nothing_lacks_events_in_an_empty_log() -> None:
+    assert Pulse(0, (), ()).lags(ALL) == []
+
+
+def test_what_reads_from_a_view_that_stands_still_waits_and_is_not_called_behind() -> None:
+    stopped = pulse(arrivals=4, ends=5, best=None, errors={"ends": "ValueError: on purpose"})
+    assert stopped.waiting(ALL) == {"best": "ends"}
+    assert stopped.lags(ALL) == []
 
 
 def test_there_is_no_number_for_a_file_that_is_not_there(tmp_path: Path) -> None:
