@@ -35,7 +35,7 @@ def evaluate_one(engine: Engine, worker: Worker, known: Known, *, again: bool) -
         return
     refuse_gone(known)
     if asked.again and asked.version == 0:
-        say(f"{known.name}: evaluation {asked.again + 1}, beside the earlier one")
+        say(f"{known.name}: once more, as evaluation {asked.evaluation_id[:8]}")
     elif asked.version:
         say(f"{known.name}: attempt {asked.attempt} of evaluation {asked.evaluation_id[:8]}")
     if hidden:

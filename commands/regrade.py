@@ -61,8 +61,8 @@ def regrade(workspace: Workspace, grader: str, names: Sequence[str]) -> None:
         _derive(engine, workspace)
         with reading(engine) as connection:
             registered = registered_suites(connection)
+            _refuse_what_will_not_last(registered, grader, names, workspace)
             chosen = choose(registered, grader, names)
-            _refuse_what_will_not_last(chosen, workspace)
             before = sides(connection, [one.suite_id for one in chosen])
         after = {one.suite_id: _append(engine, one, grader) for one in chosen}
         _derive(engine, workspace)
@@ -80,10 +80,11 @@ def regrade(workspace: Workspace, grader: str, names: Sequence[str]) -> None:
 
 
 def registered_suites(connection: Connection) -> list[SuiteRegistered]:
-    """The newest registration of each suite id, in the log's order."""
+    """The newest registration of each suite id, in the order of these."""
     found: dict[str, SuiteRegistered] = {}
     for recorded in log.read(connection, types=(SuiteRegistered,)):
         assert isinstance(recorded.event, SuiteRegistered)
+        found.pop(recorded.event.suite_id, None)
         found[recorded.event.suite_id] = recorded.event
     return list(found.values())
 
@@ -97,18 +98,17 @@ def choose(
     unknown = [name for name in names if name not in {one.name for one in registered}]
     if unknown:
         raise UsageError(f"the log has no suite {unknown[0]!r}. It has: {listing}.")
-    kind, at, _ = grader.partition("@")
-    of_kind = [one for one in registered if one.grader.partition("@")[0] == kind]
+    of_kind = [one for one in registered if _kind(one.grader) == _kind(grader)]
     if not names:
         if not of_kind:
             raise UsageError(
-                f"no suite is graded by {kind!r} in milepost.toml. The log has: {listing}. "
-                "--suite NAME chooses one whatever its grader."
+                f"no suite is graded by {_kind(grader)!r} in milepost.toml. The log has: "
+                f"{listing}. --suite NAME chooses one whatever its grader."
             )
         return of_kind
     chosen = [one for one in registered if one.name in names]
     strange = [one for one in chosen if one not in of_kind]
-    if strange and not at:
+    if strange and "@" not in grader:
         raise UsageError(
             f"suite {strange[0].name!r} is graded by {strange[0].grader!r} in milepost.toml. That "
             f"name takes a choice back; to choose, name a version: {grading.resolve(grader)}."
@@ -116,18 +116,28 @@ def choose(
     return chosen
 
 
-def _refuse_what_will_not_last(chosen: Sequence[SuiteRegistered], workspace: Workspace) -> None:
+def _refuse_what_will_not_last(
+    registered: Sequence[SuiteRegistered], grader: str, names: Collection[str], place: Workspace
+) -> None:
     """Raises UsageError where milepost.toml has a new grader that the log does not know of yet."""
-    named = {one.name: one.grader for one in workspace.settings.suite}
     # Of several contents of one suite, the newest is what milepost.toml is compared with.
-    newest = {one.name: one for one in chosen}
-    for name, one in newest.items():
-        if name in named and named[name] != one.grader:
+    newest = {one.name: one.grader for one in registered}
+    for suite in place.settings.suite:
+        known = newest.get(suite.name, suite.grader)
+        meant = (
+            suite.name in names if names else _kind(grader) in (_kind(known), _kind(suite.grader))
+        )
+        if meant and known != suite.grader:
             raise UsageError(
-                f"milepost.toml names the grader {named[name]!r} for suite {name!r} now, and the "
-                f"log still {one.grader!r}: the next evaluation would end the choice. Run "
-                "`milepost evaluate --once` first."
+                f"milepost.toml names the grader {suite.grader!r} for suite {suite.name!r} now, "
+                f"and the log still {known!r}. Run `milepost evaluate --once` first, or the next "
+                "evaluation ends the choice."
             )
+
+
+def _kind(grader: str) -> str:
+    """A grader's name without its version."""
+    return grader.partition("@")[0]
 
 
 def _append(engine: Engine, suite: SuiteRegistered, grader: str) -> SuiteRegistered:

@@ -223,7 +223,8 @@ def test_again_stands_beside_the_first_and_views_show_it(bench: Bench) -> None:
     for k in (2, 3):
         ran = bench.evaluate("--checkpoint", "200", "--again")
         assert ran.code == 0
-        assert f"new step 200: evaluation {k}, beside the earlier" in ran.out
+        newest = bench.events(EvaluationStarted)[-1].evaluation_id
+        assert f"new step 200: once more, as evaluation {newest[:8]}" in ran.out
         assert f"new step 200 has {k} completed evaluations; views show this one" in ran.out
     started = bench.events(EvaluationStarted)
     assert [one.settings.get("again") for one in started] == [None, 1, 2]

@@ -245,14 +245,20 @@ def test_an_empty_log_says_what_brings_suites_there(desk: Desk) -> None:
     assert "`milepost evaluate` brings those of milepost.toml there" in ran.err
 
 
-def test_a_choice_that_the_next_evaluation_would_end_is_refused(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["exact@1"], ["contains@1"], ["exact@1", "--suite", "easy"], ["contains"]]
+)
+def test_a_choice_that_the_next_evaluation_would_end_is_refused(
+    desk: Desk, arguments: list[str]
+) -> None:
     fill(desk.engine)
+    fill(desk.engine, "loose", "contains")
     (desk.root / "milepost.toml").write_text(TOML + 'grader = "contains"\n', encoding="utf-8")
-    ran = desk.regrade("--grader", "exact@1")
+    ran = desk.regrade("--grader", *arguments)
     assert ran.code == 2
-    assert "names the grader 'contains' for suite 'easy' now" in ran.err
+    assert "names the grader 'contains' for suite 'easy' now, and the log still 'exact'" in ran.err
     assert "`milepost evaluate --once` first" in ran.err
-    assert len(desk.registered()) == 1
+    assert [one[2] for one in desk.registered()] == [None, None]
 
 
 def counted(projections: Sequence[Projection], ran: list[str]) -> list[Projection]:
