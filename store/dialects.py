@@ -1,10 +1,11 @@
-"""Conditions and expressions that SQLite and PostgreSQL word differently, as SQL for migrations.
+"""Conditions, expressions and orders that SQLite and PostgreSQL word differently, as SQL.
 
 `dialect` is "sqlite" or "postgresql"; `column` is SQL too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 LARGEST_REAL = "1.7976931348623157e308"
@@ -62,6 +63,25 @@ def _no_number(value: str) -> str:
         f"CASE WHEN json_typeof({value}) = 'number' "
         f"THEN abs({value}::text::numeric) > {LARGEST_REAL} ELSE true END"
     )
+
+
+def ordered(dialect: str, terms: str) -> str:
+    """The terms of an ORDER BY with NULLs where SQLite has them: before everything else.
+
+    Falling terms say DESC, and NULLs come last in them.
+    """
+    if dialect == "sqlite":
+        return terms
+    return ", ".join(
+        f"{term} NULLS {'LAST' if term.upper().endswith(' DESC') else 'FIRST'}"
+        for term in _split(terms)
+    )
+
+
+def _split(terms: str) -> list[str]:
+    """SQL at its commas, but for those within parentheses or quotes."""
+    pieces = re.findall(r"(?:'[^']*'|\((?:[^()']|'[^']*')*\)|[^,'()])+", terms)
+    return [piece.strip() for piece in pieces]
 
 
 def last_user_message(dialect: str, messages: str) -> str:

@@ -175,7 +175,7 @@ def _failures(connection: Connection) -> list[Failure]:
         .select_from(EVALUATION)
         .outerjoin(CHECKPOINT, CHECKPOINT.c.checkpoint_id == EVALUATION.c.checkpoint_id)
         .where(EVALUATION.c.status == "failed", EVALUATION.c.current == 1)
-        .order_by(CHECKPOINT.c.run, CHECKPOINT.c.step)
+        .order_by(CHECKPOINT.c.run.nulls_first(), CHECKPOINT.c.step.nulls_first())
     )
     return [
         Failure(row.run, row.step, row.evaluation_id, f"{row.error}: {row.message}")

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, column, func, or_, select, table, text
 
+from store.dialects import ordered
 from store.projections import Projection
 
 Unit = Literal[
@@ -69,7 +70,8 @@ class View:
         becomes its value, and what was not measured is None.
         """
         query = self._select([one.name for one in self.columns], run, only)
-        query = query.order_by(text(self.order)).limit(limit).offset(offset or None)
+        order = text(ordered(connection.dialect.name, self.order))
+        query = query.order_by(order).limit(limit).offset(offset or None)
         return [
             {one.name: _value(one, row[index]) for index, one in enumerate(self.columns)}
             for row in connection.execute(query)
