@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from commands import destination
 from commands.bootstrap import opened
@@ -73,7 +73,7 @@ def export(
     """
     chosen = choose_encoding(out, encoding)
     _bring_up_to_date(workspace, what)
-    with opened(workspace, read_only=True) as engine, _snapshot(engine) as connection:
+    with opened(workspace, read_only=True) as engine, reading(engine) as connection:
         if run is not None:
             _check_run(connection, run)
         with (
@@ -176,15 +176,6 @@ def _bring_up_to_date(workspace: Workspace, what: What) -> None:
                     f"nothing is exported: view {state.name} stands still: {state.error}. When it "
                     f"is mended, `milepost replay {state.name}` derives it again."
                 )
-
-
-@contextmanager
-def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """A connection whose queries all see the same state of the database."""
-    with reading(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield connection
 
 
 def _check_run(connection: Connection, run: str) -> None:

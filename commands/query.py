@@ -23,6 +23,7 @@ from commands.bootstrap import deriver, opened
 from commands.output import Format, emit
 from errors import QueryTimeout, StoreError, UsageError
 from settings import Workspace
+from store import faults, postgresql
 from store.engine import reading
 
 ROWS = 10_000
@@ -58,17 +59,9 @@ ACTIONS = {
     sqlite3.SQLITE_TRANSACTION: "TRANSACTION",
 }
 
-# What the query can be blamed for, by the low byte of SQLite's code and by SQLSTATE's beginning:
-# a wrong name or text, a refusal, a division by zero. Any other error is the database's.
-SQLITE_BLAMES_QUERY = {
-    sqlite3.SQLITE_ERROR,
-    sqlite3.SQLITE_AUTH,
-    sqlite3.SQLITE_MISMATCH,
-    sqlite3.SQLITE_RANGE,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_TOOBIG,
-}
-SQLSTATE_BLAMES_QUERY = ("0A", "21", "22", "25006", "42")
+# How SQLSTATE begins where the query is to blame: a wrong name or text, a refusal, a division by
+# zero. Any other error is the server's.
+SQLSTATE_BLAMES_QUERY = ("0A", "21", "22", "25", "42")
 SQLSTATE_SYNTAX_ERROR = "42601"
 SQLSTATE_CANCELED = "57014"
 
@@ -146,12 +139,13 @@ def _fetch_from_sqlite(connection: Connection, query: str, most: int, seconds: f
         return _Found(_names(cursor.description), cursor.fetchmany(most))
     # A second statement is a sqlite3.Warning in Python 3.11, which is no sqlite3.Error.
     except (sqlite3.Error, sqlite3.Warning) as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        name = getattr(error, "sqlite_errorname", "")
         if refused:
             raise UsageError(_refusal(refused[0])) from error
-        if code == sqlite3.SQLITE_INTERRUPT:
+        if name == "SQLITE_INTERRUPT":
             raise QueryTimeout(seconds) from error
-        raise _fault(str(error), blames_query=code & 0xFF in SQLITE_BLAMES_QUERY) from error
+        fault = faults.named(name, str(error), faults.file_of(connection.engine.url.database or ""))
+        raise fault or _mistake(str(error)) from error
     finally:
         cursor.close()
         driver.set_progress_handler(None, 0)
@@ -160,7 +154,6 @@ def _fetch_from_sqlite(connection: Connection, query: str, most: int, seconds: f
 
 
 def _fetch_from_postgresql(connection: Connection, query: str, most: int, seconds: float) -> _Found:
-    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {math.ceil(seconds * 1000)}")
     driver: Any = connection.connection.driver_connection
     try:
@@ -176,7 +169,10 @@ def _fetch_from_postgresql(connection: Connection, query: str, most: int, second
         said = error.diag.message_primary or str(error)
         if state == SQLSTATE_SYNTAX_ERROR:
             said += ". Write one SELECT: `milepost sql` only reads."
-        raise _fault(said, blames_query=state.startswith(SQLSTATE_BLAMES_QUERY)) from error
+        if state.startswith(SQLSTATE_BLAMES_QUERY):
+            raise _mistake(said) from error
+        at = postgresql.named(connection.engine.url)
+        raise StoreError(f"{at} failed: {said}. `milepost status` says what runs on it.") from error
 
 
 def _check_text(query: str) -> None:
@@ -217,10 +213,8 @@ def _refusal(what: str) -> str:
     return f"`milepost sql` only reads: {what} is refused.{hint}"
 
 
-def _fault(said: str, *, blames_query: bool) -> UsageError | StoreError:
-    if blames_query:
-        return UsageError(f"that query cannot run: {said}")
-    return StoreError(f"the database failed: {said}. `milepost status` says what runs on it.")
+def _mistake(said: str) -> UsageError:
+    return UsageError(f"that query cannot run: {said}")
 
 
 def _hint(engine: Engine, message: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Engine
 
 from commands.query import ask
-from docs import queries
+from docs import make, queries
+from errors import UsageError
 from settings import DIFFICULTIES
 from store import log
 from store.engine import connect
@@ -20,33 +21,37 @@ from store.events import PredictionsRecorded, Refusal, SuiteRegistered
 from store.log import Rows
 from store.projections import bring_up_to_date
 from tests import logs
+from tests.conftest import MIGRATED
 from tests.logs import Seen
+from tests.postgres import Server
 from tests.views.deriving import eventful, rejected, settings_with_tests
 from views import registry
 
-ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = [query for group in queries.GROUPS for query in group.queries]
-PAGE = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
-# Behind it stands what is not for SQLite's ears.
-SHOWN = re.findall(r"```sql\n(.*?)```", PAGE.partition("\n## In Datasette")[0], flags=re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def reader(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def reader(
+    request: pytest.FixtureRequest, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
     """A reader's engine on a log in which everything happens that the questions are about."""
-    file = tmp_path_factory.mktemp("queries") / "milepost.db"
-    shutil.copy(empty_database, file)
-    url = f"sqlite:///{file}"
-    writer = connect(url)
-    for _ in eventful(writer):
-        pass
-    _add_odd_answers(writer)
-    settings = settings_with_tests()
-    assert bring_up_to_date(writer, registry.projections(settings)) == []
-    writer.dispose()
-    engine = connect(url, read_only=True)
-    yield engine
-    engine.dispose()
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            file = tmp_path_factory.mktemp("queries") / "milepost.db"
+            shutil.copy(empty_database, file)
+            url = f"sqlite:///{file}"
+        else:
+            server: Server = request.getfixturevalue("postgres")
+            url = server.url(stack.enter_context(server.copy_of(MIGRATED)))
+        writer = connect(url)
+        for _ in eventful(writer):
+            pass
+        _add_odd_answers(writer)
+        assert bring_up_to_date(writer, registry.projections(settings_with_tests())) == []
+        writer.dispose()
+        engine = connect(url, read_only=True)
+        yield engine
+        engine.dispose()
 
 
 def _add_odd_answers(engine: Engine) -> None:
@@ -96,12 +101,16 @@ def _add_odd_answers(engine: Engine) -> None:
 
 @pytest.mark.parametrize("query", QUESTIONS, ids=lambda query: query.question)
 def test_every_question_has_an_answer(reader: Engine, query: queries.Query) -> None:
+    if query.sqlite and reader.dialect.name != "sqlite":
+        with pytest.raises(UsageError, match="does not exist"):
+            ask(reader, query.sql)
+        return
     assert ask(reader, query.sql, seconds=10).rows
 
 
-@pytest.mark.parametrize("query", SHOWN)
-def test_every_query_on_the_page_runs(reader: Engine, query: str) -> None:
-    assert ask(reader, query, seconds=10).columns
+@pytest.mark.parametrize("query", make.QUERIES.values(), ids=lambda query: str(query[0]))
+def test_every_query_of_a_view_runs(reader: Engine, query: tuple[str, str]) -> None:
+    assert ask(reader, query[1], seconds=10).columns
 
 
 def test_questions_and_queries_are_asked_once() -> None:

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import resource
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pyarrow import parquet
 from sqlalchemy import Engine
 
 from commands.encoding import Encoding
-from commands.export import CHUNK_ROWS, SOURCES, What, chunks, export
+from commands.export import SOURCES, What, chunks, export
 from data.workspace import make
 from errors import ExportFault, UsageError
 from settings import Workspace
@@ -64,6 +63,25 @@ def case(tmp_path: Path) -> Iterator[Case]:
     """A workspace with a log in which every column has nulls, and values that are hard to write."""
     workspace = make(tmp_path / "workspace")
     engine = connect(workspace.database_url)
+    fill(engine)
+    yield Case(workspace, engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_case(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Case]:
+    """The same log in PostgreSQL."""
+    monkeypatch.setenv("MILEPOST_DATABASE__URL", postgres_url)
+    workspace = make(tmp_path / "workspace")
+    engine = connect(workspace.database_url)
+    fill(engine)
+    yield Case(workspace, engine)
+    engine.dispose()
+
+
+def fill(engine: Engine) -> None:
     asked = [
         logs.example("easy", f"asks {text}", f"target {text}", k, skill=None if k % 2 else text)
         for k, text in enumerate(TEXTS)
@@ -100,22 +118,22 @@ def case(tmp_path: Path) -> Iterator[Case]:
     logs.fail(engine, failed, broken, ["easy"], message=TEXTS[1])
     log.append(engine, rejected("/checkpoints/run/checkpoint-500", TEXTS[3]))
     log.append(engine, sync_completed("3"))
-    yield Case(workspace, engine)
-    engine.dispose()
 
 
 def stored(case: Case, what: What, where: str = "") -> list[dict[str, Any]]:
-    """What SQLite's own driver gives, with flags as bool and JSON as values."""
+    """What the database's own driver gives, with flags as bool and JSON as values."""
     source = SOURCES[what]
     order = {What.predictions: "run, step, suite, example_id, sample"}.get(what, source.order)
-    connection = sqlite3.connect(case.workspace.root / "milepost.db")
-    connection.row_factory = sqlite3.Row
-    rows = connection.execute(
-        f"SELECT * FROM {source.relation} {where} ORDER BY {order}"
-    ).fetchall()
-    connection.close()
+    names = ", ".join(column.name for column in source.columns)
+    query = f"SELECT {names} FROM {source.relation} {where} ORDER BY {order}"
+    with case.engine.connect() as connection:
+        rows = connection.exec_driver_sql(query).fetchall()
     return [
-        {column.name: _value(column, row[column.name]) for column in source.columns} for row in rows
+        {
+            column.name: _value(column, value)
+            for column, value in zip(source.columns, row, strict=True)
+        }
+        for row in rows
     ]
 
 
@@ -192,6 +210,18 @@ def test_what_is_exported_reads_back_equal(
     expected = stored(case, what)
     assert read == expected
     assert [repr(row) for row in read] == [repr(row) for row in expected]
+
+
+@pytest.mark.parametrize("what", What)
+@pytest.mark.parametrize("encoding", Encoding)
+def test_what_is_exported_from_postgresql_reads_back_equal(
+    postgres_case: Case, tmp_path: Path, what: What, encoding: Encoding
+) -> None:
+    file = tmp_path / f"{what}.{encoding}"
+    export(postgres_case.workspace, what, str(file))
+    read = READERS[encoding](file, SOURCES[what].columns)
+    assert [repr(row) for row in read] == [repr(row) for row in stored(postgres_case, what)]
+    assert read
 
 
 def test_the_log_holds_the_hard_cases(case: Case, tmp_path: Path) -> None:
@@ -379,12 +409,12 @@ def test_a_reader_that_stops_is_told_of_and_nothing_more(case: Case) -> None:
     )
 
 
-def test_memory_does_not_grow_with_the_rows(database_url: str) -> None:
-    """Chunks come while the rest is still in the database."""
-    engine = connect(database_url)
-    for step in range(CHUNK_ROWS + 3):
+def test_rows_come_in_chunks_that_do_not_grow_with_the_log(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commands.export.CHUNK_ROWS", 3)
+    for step in range(8):
         logs.arrive(engine, step)
     with reading(engine) as connection:
         sizes = [len(rows) for rows in chunks(connection, What.events, None)]
-    engine.dispose()
-    assert sizes == [CHUNK_ROWS, 3]
+    assert sizes == [3, 3, 2]

@@ -198,6 +198,57 @@ def test_a_broken_file_is_no_fault_of_the_query(reader: Engine, tmp_path: Path) 
         ask(reader, f"SELECT * FROM {FACTS[0].name}")
 
 
+POSTGRESQL_REFUSES = [
+    "DELETE FROM heartbeat",
+    "WITH n AS (DELETE FROM heartbeat RETURNING *) SELECT * FROM n",
+    "CREATE TEMP TABLE t (a int)",
+    "COPY event TO STDOUT",
+    "COPY event TO PROGRAM 'touch /tmp/evil'",
+    "DO $$ BEGIN END $$",
+    "SET statement_timeout = 0",
+    "COMMIT",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; COMMIT; DROP TABLE event CASCADE",
+    "SELECT lo_create(0)",
+    "SELECT set_config('transaction_read_only', 'off', false)",
+    "",
+    "SELECT 1 / 0",
+]
+
+
+@pytest.mark.parametrize("query", POSTGRESQL_REFUSES)
+def test_postgresql_takes_one_select_and_nothing_else(postgres_engine: Engine, query: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ask(postgres_engine, query)
+    assert 'DECLARE "milepost' not in str(caught.value)
+    logs.arrive(postgres_engine, 100)
+    assert ask(postgres_engine, "SELECT count(*) FROM event").rows == [(1,)]
+
+
+def test_postgresql_answers_in_the_same_types(postgres_engine: Engine) -> None:
+    query = (
+        "SELECT sum(i), avg(i), 1e3::numeric, 'NaN'::float8, '\\x00ff'::bytea, '2026-11-24'::date, "
+        "9007199254740993, '%s' FROM (VALUES (1::bigint), (2)) AS n (i)"
+    )
+    (row,) = ask(postgres_engine, query).rows
+    assert row == (3, 1.5, 1000, "nan", "00ff", "2026-11-24", 9007199254740993, "%s")
+    assert [type(value) for value in row[:3]] == [int, float, int]
+
+
+def test_postgresql_keeps_to_the_limits(postgres_engine: Engine) -> None:
+    answer = ask(postgres_engine, "SELECT generate_series(1, 1000000000)", limit=3)
+    assert (answer.rows, answer.cut) == ([(1,), (2,), (3,)], True)
+    with pytest.raises(QueryTimeout):
+        ask(postgres_engine, "SELECT pg_sleep(60)", seconds=0.05)
+
+
+def test_postgresql_gives_the_names_near_a_wrong_one(postgres_engine: Engine) -> None:
+    with pytest.raises(UsageError, match=r"r\.los does not exist\nNear it: loss"):
+        ask(postgres_engine, "SELECT r.los FROM results AS r")
+    with pytest.raises(UsageError, match=r'"xyzzy" does not exist\nThe views: alerts'):
+        ask(postgres_engine, "SELECT * FROM xyzzy")
+
+
 def test_a_script_gets_clean_output_and_the_cut_on_standard_error(tmp_path: Path) -> None:
     root = make(tmp_path / "workspace").root
     engine = connect(f"sqlite:///{root / 'milepost.db'}")
