@@ -1,4 +1,4 @@
-"""An evaluator that is killed in the middle leaves nothing half, and nothing is done twice."""
+"""An evaluator that is ended in the middle leaves nothing half, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, event, func, select
 
 from commands.supervisor import milepost
 from data.workspace import make
 from store import log
 from store.engine import connect
-from store.events import EvaluationCompleted, EvaluationStarted, PredictionsRecorded
+from store.events import (
+    EvaluationCompleted,
+    EvaluationFailed,
+    EvaluationStarted,
+    PredictionsRecorded,
+)
 from store.schema import PREDICTION
 from tests.commands.test_supervisor import wait_for
 from tests.evaluators.checkpoints import make_model, save
+from tests.test_cli import Milepost
 
 ROWS = 300
 
@@ -86,3 +92,39 @@ def test_after_sigkill_every_example_is_recorded_exactly_once(workspace: Path) -
     assert isinstance(completed, EvaluationCompleted)
     assert (completed.scored, completed.failed) == (ROWS, 0)
     assert tuple(examples) == (ROWS, ROWS)
+
+
+def test_a_full_disk_ends_the_evaluator_and_the_next_one_goes_on(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = connect(f"sqlite:///{workspace / 'milepost.db'}")
+    run = Milepost(workspace, monkeypatch, capsys)
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+
+    def no_more_than(connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 60}")
+
+    event.listen(Engine, "begin", no_more_than)
+    try:
+        ran = run("evaluate", "--once")
+    finally:
+        event.remove(Engine, "begin", no_more_than)
+    assert ran.code == 3
+    said = " ".join(ran.err.split())
+    assert "size limit) is full" in said
+    assert "Nothing that was acknowledged is lost." in said
+    assert "Traceback" not in ran.err
+    rows, batches = rows_and_batches(engine)
+    assert 0 < rows < ROWS
+    assert batches > 1
+    assert rows == recorded_by_events(engine)
+    assert run("evaluate", "--once").code == 0
+    with engine.connect() as connection:
+        (completed,) = [one.event for one in log.read(connection, types=[EvaluationCompleted])]
+        assert list(log.read(connection, types=[EvaluationFailed])) == []
+    assert isinstance(completed, EvaluationCompleted)
+    assert (completed.scored, completed.failed) == (ROWS, 0)
+    assert rows_and_batches(engine)[0] == ROWS
+    engine.dispose()
+    assert run("db", "check").code == 0
