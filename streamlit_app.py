@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from errors import DerivedAnew, MilepostError
+from errors import DerivedAnew, MilepostError, StoreError
 from settings import Workspace, find_workspace
 from views import registry
 from views.pages import layout, live, reading, setup, words
@@ -52,7 +52,7 @@ def main(first: str = "overview") -> None:
         chosen.run()
     except DerivedAnew as error:
         layout.derived_anew(here, error)
-    except SQLAlchemyError as error:
+    except (StoreError, SQLAlchemyError) as error:
         layout.callout(
             "bad",
             "Unreadable",

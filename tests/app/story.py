@@ -7,6 +7,7 @@ rejected. 720 is being evaluated and stands at 40 of 120 examples.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,13 +76,14 @@ class Story(NamedTuple):
     checkpoint_id: str
 
 
-def make_workspace(root: Path) -> Engine:
+def make_workspace(root: Path, url: str = "sqlite:///milepost.db") -> Engine:
     """An empty workspace with a migrated database; returns a writer's engine on it."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "milepost.toml").write_text(TOML, encoding="utf-8")
-    url = load_workspace(root).database_url
-    upgrade(url)
-    return connect(url)
+    database = f"[database]\nurl = {json.dumps(url)}\n\n"
+    (root / "milepost.toml").write_text(database + TOML, encoding="utf-8")
+    opened = load_workspace(root).database_url
+    upgrade(opened)
+    return connect(opened)
 
 
 def derive(root: Path, engine: Engine) -> None:
@@ -119,9 +121,9 @@ def _wrong(k: int, right: int) -> Seen:
     return Seen(text, logprob=-0.9 - 0.1 * (k % 6), target_logprob=-2 * surprise)
 
 
-def tell(root: Path) -> Story:
+def tell(root: Path, url: str = "sqlite:///milepost.db") -> Story:
     """Makes the workspace with the whole story in it."""
-    engine = make_workspace(root)
+    engine = make_workspace(root, url)
     examples = register(engine)
     for step, skill in ((100, Skill(10, 2, 0)), (200, Skill(18, 4, 0)), (300, Skill(22, 5, 1))):
         checkpoint = arrive(engine, step, run="first")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 
+from errors import StoreError
 from views.pages import layout, reading, words
 from views.pages.layout import Command
 from views.pages.reading import Here, Running
@@ -24,7 +25,7 @@ def patiently() -> Iterator[None]:
     """Says so when the database cannot be read just now, as while it is being replaced."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (StoreError, SQLAlchemyError) as error:
         st.caption(f"The database cannot be read just now: {words.plain(str(error))}")
 
 
