@@ -530,8 +530,8 @@ FROM checkpoints
 WHERE evaluated_at IS NOT NULL
 ORDER BY seconds DESC
 """,
-            sqlite="On PostgreSQL: extract(epoch FROM evaluated_at::timestamptz - "
-            "arrived_at::timestamptz).",
+            sqlite="On PostgreSQL: `extract(epoch FROM evaluated_at::timestamptz - "
+            "arrived_at::timestamptz)`.",
         ),
         Query(
             "What happened on each day?",
