@@ -47,6 +47,14 @@ WorkspaceOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 OnceOption = Annotated[bool, typer.Option("--once", help="Do it once and end.")]
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        help="Where the log lives: sqlite:///FILE, or postgresql+psycopg://USER@HOST/NAME. Keep a "
+        "password out of milepost.toml: in MILEPOST_DATABASE__URL or in ~/.pgpass.",
+    ),
+]
 PortOption = Annotated[int, typer.Option("--port", help="The dashboard's port on this machine.")]
 
 errors = Console(stderr=True)
@@ -75,6 +83,7 @@ def init(
     source: Annotated[
         str, typer.Option(help="Where the trainer saves: a folder, or HOST:FOLDER.")
     ] = "",
+    database: DatabaseOption = "",
 ) -> None:
     """Make a workspace: milepost.toml, the database, the folder for checkpoints.
 
@@ -82,7 +91,7 @@ def init(
     """
     from data.workspace import make
 
-    made = make(workspace or Path.cwd(), source=source, say=print)
+    made = make(workspace or Path.cwd(), source=source, database=database, say=print)
     print(
         f"{made.root} is a workspace. Name your suites and the trainer's folder in "
         f"{made.root / 'milepost.toml'}, then run `milepost up`."
@@ -102,6 +111,7 @@ def demo(
         typer.Option(help="Serve the dashboard at the end. Left out: in a terminal, yes."),
     ] = None,
     port: PortOption = 8501,
+    database: DatabaseOption = "",
 ) -> None:
     """Train a small model, evaluate its checkpoints as they arrive, and show what came out.
 
@@ -109,7 +119,7 @@ def demo(
     """
     from data.demo import run_demo
 
-    good = run_demo(workspace, seed=seed)
+    good = run_demo(workspace, seed=seed, database=database)
     if sys.stdout.isatty() if serve is None else serve:
         dashboard(workspace=workspace, port=port)
     raise typer.Exit(0 if good else 1)

@@ -34,6 +34,9 @@ POLL_SECONDS = 0.5
 TOML = """\
 # The demo's workspace. `milepost init` in another folder writes all keys with their defaults.
 
+[database]
+url = "sqlite:///milepost.db"
+
 [sync]
 source = {source}
 interval_seconds = 2.0
@@ -69,14 +72,14 @@ role = "mining"
 """
 
 
-def run_demo(root: Path, *, seed: int | None = None) -> bool:
+def run_demo(root: Path, *, seed: int | None = None, database: str = "") -> bool:
     """Runs the whole demo in `root` and prints a summary. Returns whether every claim holds.
 
     A second demo in the same workspace trains another run beside the first.
     Raises MilepostError when the training or an evaluation breaks down.
     """
     console = Console(highlight=False)
-    workspace = make_workspace(root)
+    workspace = make_workspace(root, database)
     number = 1 + len(list(_source(workspace).glob("demo-*")))
     run = f"demo-{number}"
     folder = _source(workspace) / run
@@ -121,7 +124,7 @@ def _milepost() -> str:
     return "milepost" if shutil.which("milepost") else str(Path(sys.executable).parent / "milepost")
 
 
-def make_workspace(root: Path) -> Workspace:
+def make_workspace(root: Path, database: str = "") -> Workspace:
     """A workspace with the demo's suites, which syncs from `root`/trainer."""
     root = root.absolute()
     text = TOML.format(source=json.dumps(str(root / "trainer")))
@@ -129,7 +132,7 @@ def make_workspace(root: Path) -> Workspace:
     suites.mkdir(parents=True, exist_ok=True)
     for name in SUITES:
         shutil.copy(HERE / f"{name}.jsonl", suites)
-    workspace = make(root, text=text)
+    workspace = make(root, text=text, database=database)
     _source(workspace).mkdir(exist_ok=True)
     return workspace
 
