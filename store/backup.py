@@ -58,7 +58,7 @@ def write(
         _refuse(source, target, replace)
         with _part(target) as part:
             progress("copying")
-            holds = _copy(source, part)
+            holds = _copy(source, part, target)
             progress("checking the copy")
             predictions = _check(source, part, holds)
             progress("writing it through to the disk")
@@ -104,8 +104,8 @@ def _part(target: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _copy(source: Path, part: Path) -> _Holds:
-    """Copies one snapshot and returns what it holds."""
+def _copy(source: Path, part: Path, target: Path) -> _Holds:
+    """Copies one snapshot and returns what it holds. Faults name `target`, not its part."""
     with (
         closing(sqlite3.connect(_uri(source, "mode=ro"), uri=True)) as reader,
         closing(sqlite3.connect(part, isolation_level=None)) as writer,
@@ -121,7 +121,7 @@ def _copy(source: Path, part: Path) -> _Holds:
         try:
             reader.backup(writer, pages=-1)
         except sqlite3.Error as error:
-            raise _fault(error, part) from error
+            raise _fault(error, target) from error
     return holds
 
 

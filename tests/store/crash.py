@@ -270,7 +270,7 @@ def predictions_in(file: Path) -> int:
 
 def main() -> None:
     """Kills, and prints what was met."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
     chosen = parser.parse_args()
