@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -47,8 +46,7 @@ _NUMBER = re.compile(
 _FENCE = re.compile(r"\s*```(?:json)?[ \t]*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Grade:
+class Grade(NamedTuple):
     """What a grader says of one answer.
 
     `score` is between 0 and 1. `parsed` and `expected` are what was compared, None where it could
@@ -72,6 +70,12 @@ class _Verdict(NamedTuple):
     fault: ErrorClass | None = None
 
 
+# Takes the text generated, and whether the token limit ended it.
+Grading = Callable[[str, bool], Grade]
+# Takes the text generated; a grader makes it from a target.
+_Judge = Callable[[str], _Verdict]
+
+
 NOT_SCORED = Grade(None, None, None, None, "not_scored")
 NOT_GRADED = Grade(None, None, None, None, "not_graded")
 CHOICE = "choice@1"
@@ -93,17 +97,27 @@ def grade(grader: str, generated: str, target: str, *, truncated: bool = False) 
 
     Raises SettingsError for an unknown grader.
     """
-    found = _GRADERS[resolve(grader)](generated, target)
-    if found is None:
-        return NOT_GRADED
-    correct = found.score == 1.0
-    return Grade(
-        correct=correct,
-        score=found.score,
-        parsed=found.parsed,
-        expected=found.expected,
-        error_class=None if correct else _error_class(found, generated, target, truncated),
-    )
+    return grading(grader, target)(generated, truncated)
+
+
+def grading(grader: str, target: str) -> Grading:
+    """`grade` for many answers to one target, which is read once.
+
+    Raises SettingsError for an unknown grader.
+    """
+    judge = _GRADERS[resolve(grader)](target)
+
+    def grade_one(generated: str, truncated: bool) -> Grade:
+        if judge is None:
+            return NOT_GRADED
+        found = judge(generated)
+        score, parsed, expected, _ = found
+        if score == 1.0:
+            return Grade(True, score, parsed, expected, None)
+        error_class = _error_class(found, generated, target, truncated)
+        return Grade(False, score, parsed, expected, error_class)
+
+    return grade_one
 
 
 def grade_choice(choices: Sequence[str], logprobs: Sequence[float], target: str) -> Grade:
@@ -134,18 +148,29 @@ def _error_class(found: _Verdict, generated: str, target: str, truncated: bool) 
     return "wrong_answer"
 
 
-def _exact(generated: str, target: str) -> _Verdict:
-    parsed, expected = tidy(generated), tidy(target)
-    return _Verdict(float(parsed == expected), parsed, expected)
+def _exact(target: str) -> _Judge:
+    expected = tidy(target)
+
+    def judge(generated: str) -> _Verdict:
+        parsed = expected if generated == target else tidy(generated)
+        return _Verdict(float(parsed == expected), parsed, expected)
+
+    return judge
 
 
-def _numeric(generated: str, target: str) -> _Verdict | None:
-    expected, parsed = _last_number(target), _last_number(generated)
+def _numeric(target: str) -> _Judge | None:
+    expected = _last_number(target)
     if expected is None:
         return None
-    if parsed is None:
-        return _Verdict(0.0, None, str(expected), "wrong_type")
-    return _Verdict(float(_is_same_number(parsed, expected)), str(parsed), str(expected))
+    text = str(expected)
+
+    def judge(generated: str) -> _Verdict:
+        parsed = _last_number(generated)
+        if parsed is None:
+            return _Verdict(0.0, None, text, "wrong_type")
+        return _Verdict(float(_is_same_number(parsed, expected)), str(parsed), text)
+
+    return judge
 
 
 def _last_number(text: str) -> Decimal | None:
@@ -162,17 +187,24 @@ def _is_same_number(one: Decimal, other: Decimal) -> bool:
     return abs(one - other) <= RELATIVE_TOLERANCE * max(abs(one), abs(other))
 
 
-def _json(generated: str, target: str) -> _Verdict | None:
+def _json(target: str) -> _Judge | None:
     expected = _read_json(target)
     if expected is None:
         return None
-    parsed = _read_json(generated)
-    if parsed is None:
-        return _Verdict(0.0, None, expected.text, "not_json")
-    fault: ErrorClass | None = (
-        None if _kind(parsed.value) == _kind(expected.value) else "wrong_type"
-    )
-    return _Verdict(_agreement(parsed.value, expected.value), parsed.text, expected.text, fault)
+
+    def judge(generated: str) -> _Verdict:
+        parsed = _read_json(generated)
+        if parsed is None:
+            return _Verdict(0.0, None, expected.text, "not_json")
+        same_kind = _kind(parsed.value) == _kind(expected.value)
+        return _Verdict(
+            _agreement(parsed.value, expected.value),
+            parsed.text,
+            expected.text,
+            None if same_kind else "wrong_type",
+        )
+
+    return judge
 
 
 class _Json(NamedTuple):
@@ -232,17 +264,24 @@ def _agreement(one: Any, other: Any) -> float:
     return sum(parts) / len(parts) if parts else 1.0
 
 
-def _contains(generated: str, target: str) -> _Verdict | None:
-    parsed, expected = tidy(generated), tidy(target)
+def _contains(target: str) -> _Judge | None:
+    expected = tidy(target)
     if not expected:
         return None
     words = re.compile(rf"(?<!\w){re.escape(expected.casefold())}(?!\w)")
-    return _Verdict(float(words.search(parsed.casefold()) is not None), parsed, expected)
+
+    def judge(generated: str) -> _Verdict:
+        parsed = tidy(generated)
+        return _Verdict(float(words.search(parsed.casefold()) is not None), parsed, expected)
+
+    return judge
 
 
-_GRADERS: dict[str, Callable[[str, str], _Verdict | None]] = {
+# By name: what makes a judge from a target, or None of a target that it cannot read.
+_GRADERS: dict[str, Callable[[str], _Judge | None]] = {
     "exact@1": _exact,
     "numeric@1": _numeric,
     "json@1": _json,
     "contains@1": _contains,
 }
+VERSIONS = (*sorted(_GRADERS), CHOICE)

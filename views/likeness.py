@@ -23,7 +23,8 @@ def is_same_but_for_format(one: str, other: str) -> bool:
 
     Signs within a word count, so that -5 is not 5, nor 1.5 the same as 15.
     """
-    return bool(_bare(one)) and _bare(one) == _bare(other)
+    bare = _bare(one)
+    return bool(bare) and bare == _bare(other)
 
 
 def is_near_miss(one: str, other: str) -> bool:
@@ -41,20 +42,24 @@ def is_loop(text: str) -> bool:
     if _repeats(tail.split(), LOOP_REPEATS):
         return True
     characters = tail[-LOOP_REPEATS * LOOP_CHARACTERS :]
+    if len(characters) < LOOP_CHARACTERS:
+        return False
+    last = characters[-1]
     return any(
-        _ends_in_period(characters, period, max(LOOP_REPEATS * period, LOOP_CHARACTERS))
+        characters[-1 - period] == last
+        and _ends_in_period(characters, period, max(LOOP_REPEATS * period, LOOP_CHARACTERS))
         for period in range(1, len(characters) // LOOP_REPEATS + 1)
     )
 
 
 def _bare(text: str) -> str:
     words = unicodedata.normalize("NFKC", text).casefold().split()
-    return " ".join(bare for word in words if (bare := word.strip(_ENDS_OF_WORDS)))
+    return " ".join(filter(None, [word.strip(_ENDS_OF_WORDS) for word in words]))
 
 
 def _repeats(words: Sequence[str], times: int) -> bool:
     return any(
-        _ends_in_period(words, period, times * period)
+        words[-1 - period] == words[-1] and _ends_in_period(words, period, times * period)
         for period in range(1, len(words) // times + 1)
     )
 
@@ -68,23 +73,33 @@ def _ends_in_period(units: Sequence[str], period: int, length: int) -> bool:
 
 
 def _within_edits(one: str, other: str, limit: int) -> bool:
-    """Whether the Levenshtein distance is at most `limit`.
+    """Whether the Levenshtein distance is at most `limit`, which is small.
 
-    Only the band of the table within `limit` of its diagonal can matter (Ukkonen 1985), and the
-    search ends at the first row that lies above the limit.
+    What is alike at both ends costs nothing. Of the rest both ends differ, so that a single edit is
+    enough only for single characters; else an edit of each kind is tried on the first one.
     """
     if abs(len(one) - len(other)) > limit:
         return False
-    beyond = limit + 1
-    row = {j: j for j in range(min(limit, len(other)) + 1)}
-    for i, character in enumerate(one, start=1):
-        last, row = row, {}
-        for j in range(max(0, i - limit), min(len(other), i + limit) + 1):
-            if j == 0:
-                row[j] = i
-                continue
-            substituted = last.get(j - 1, beyond) + (character != other[j - 1])
-            row[j] = min(substituted, last.get(j, beyond) + 1, row.get(j - 1, beyond) + 1)
-        if min(row.values()) > limit:
-            return False
-    return row.get(len(other), beyond) <= limit
+    one, other = _without_common_start(one, other)
+    if not one or not other:
+        return True
+    if one[-1] == other[-1]:
+        last, last_other = _without_common_start(one[::-1], other[::-1])
+        one, other = last[::-1], last_other[::-1]
+        if not one or not other:
+            return True
+    if limit < 2:
+        return limit == len(one) == len(other) == 1
+    return (
+        _within_edits(one[1:], other[1:], limit - 1)
+        or _within_edits(one[1:], other, limit - 1)
+        or _within_edits(one, other[1:], limit - 1)
+    )
+
+
+def _without_common_start(one: str, other: str) -> tuple[str, str]:
+    for index, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return one[index:], other[index:]
+    common = min(len(one), len(other))
+    return one[common:], other[common:]

@@ -84,8 +84,12 @@ class Desk:
             return [tuple(row) for row in rows]
 
 
-def _same_whatever_the_case(generated: str, target: str) -> grading._Verdict:
-    return grading._Verdict(float(generated.casefold() == target.casefold()), generated, target)
+def _same_whatever_the_case(target: str) -> grading._Judge:
+    def judge(generated: str) -> grading._Verdict:
+        same = generated.casefold() == target.casefold()
+        return grading._Verdict(float(same), generated, target)
+
+    return judge
 
 
 @pytest.fixture
