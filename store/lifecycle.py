@@ -7,7 +7,8 @@ the one that views show.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from sqlalchemy import Column, Connection, Index, Table, case, delete, insert, select, update
 
@@ -111,7 +112,7 @@ EVALUATION_SUITE: Table = derived(
 
 def derive(connection: Connection, events: Sequence[Recorded]) -> None:
     """Applies lifecycle events, in order."""
-    for recorded in events:
+    for recorded in _with_batches_summed(events):
         match recorded.event:
             case SuiteRegistered() as event:
                 _register(connection, event, recorded.recorded_at)
@@ -161,6 +162,28 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
                 )
             case _:
                 raise TypeError(f"lifecycle does not know {type(recorded.event).__name__}")
+
+
+def _with_batches_summed(events: Sequence[Recorded]) -> Iterator[Recorded]:
+    """The events, with the batches of an evaluation that follow each other as one.
+
+    Nearly all events of a log are batches, and an update for each would be most of the work.
+    """
+    for evaluation_id, group in groupby(events, key=_batch_of):
+        if evaluation_id is None:
+            yield from group
+            continue
+        batches = list(group)
+        sums = {
+            name: sum(getattr(one.event, name) for one in batches) for name in ("scored", "failed")
+        }
+        yield batches[-1]._replace(event=batches[-1].event.model_copy(update=sums))
+
+
+def _batch_of(recorded: Recorded) -> str | None:
+    """The evaluation that a batch of predictions belongs to; None for any other event."""
+    event = recorded.event
+    return event.evaluation_id if isinstance(event, PredictionsRecorded) else None
 
 
 def _register(connection: Connection, event: SuiteRegistered, at: str) -> None:
