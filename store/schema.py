@@ -41,9 +41,9 @@ METADATA = MetaData(
 )
 
 
-def derived(name: str, *parts: Any) -> Table:
+def derived(name: str, *parts: Any, **options: Any) -> Table:
     """A table that `replay` may empty and fill again."""
-    return Table(name, METADATA, *parts, sqlite_strict=True)
+    return Table(name, METADATA, *parts, sqlite_strict=True, **options)
 
 
 # The digest before the first event's.

@@ -1,166 +1,161 @@
-"""The graded answers of an evaluation, one an example: what the views about answers start from.
+"""The graded answers of an evaluation, column by column: what the statistics are made of.
 
-An example that stands in two suites counts once: in a validation suite before a mining one, so that
-it is never taken for training data, and then in the suite whose name comes first. Of several
-samples the first counts, the greedy one.
+A row is a prediction as one suite counts it. An example that stands in several suites has rows in
+each of them; over all suites it counts once: in a validation suite before a mining one, so that it
+is never taken for training data, and then in the suite whose name comes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
-from sqlalchemy.sql import ColumnElement
+import numpy as np
+from numpy.typing import NDArray
 
-from store.lifecycle import EVALUATION, SUITE
-from store.schema import EXAMPLE, PREDICTION
-from views.measures import Measured
-from views.results import UNSPECIFIED
-from views.scope import ENDED, EVALUATED
-from views.tallies import GRADE
+from views.labels import Labels, Rows
 
 VALIDATION = "validation"
 NOTHING_GRADED = "No answer of this checkpoint could be graded."
-
-# "validation" sorts after "mining".
-_FIRST: tuple[ColumnElement[Any], ...] = (
-    SUITE.c.role.desc(),
-    SUITE.c.name,
-    SUITE.c.suite_id,
-    GRADE.c.sample,
-)
+NOT_GRADED, WRONG, RIGHT = -1, 0, 1
+LABELS = (
+    "suite_id", "suite", "role", "difficulty", "skill", "grader", "error_class", "error",
+)  # fmt: skip
 
 
-class Answer(NamedTuple):
-    """One example's answer. `correct` is None where it was not scored or cannot be graded.
+@dataclass(frozen=True)
+class Answers:
+    """Columns of equal length. The rows of an example stand together, by sample.
 
-    `confidence` is the probability of the answer; `target_logprob` is summed, in nats.
+    `correct` is RIGHT, WRONG, or NOT_GRADED for what was not scored or cannot be graded. `score`
+    and `confidence` are shares, `target_logprob` is summed over the target's tokens, in nats; NaN
+    marks, within these arrays alone, what was not measured. The counts of the target are 0 where
+    `target_logprob` is NaN. `error` is None for what was scored, `error_class` for what is right.
+    `counts` is whether the example counts in this suite, should it stand in several.
     """
 
-    example_id: str
-    sample: int
-    suite_id: str
-    role: str
-    difficulty: str
-    skill: str | None
-    correct: bool | None
-    score: float | None
-    confidence: float | None
-    error_class: str | None
-    error: str | None
-    target_logprob: float | None
-    target_tokens: int | None
-    target_bytes: int | None
-    target_top1: int | None
+    suite_id: Labels
+    suite: Labels
+    role: Labels
+    difficulty: Labels
+    skill: Labels
+    grader: Labels
+    error_class: Labels
+    error: Labels
+    example_id: NDArray[np.bytes_]
+    sample: NDArray[np.int64]
+    counts: NDArray[np.bool_]
+    correct: NDArray[np.int8]
+    score: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    target_logprob: NDArray[np.float64]
+    target_tokens: NDArray[np.int64]
+    target_bytes: NDArray[np.int64]
+    target_top1: NDArray[np.int64]
 
-    @property
-    def loss(self) -> float | None:
-        """The mean negative log-likelihood of a target token, in nats; None if none was scored."""
-        if self.target_logprob is None or not self.target_tokens:
-            return None
-        return -self.target_logprob / self.target_tokens
-
-    @property
-    def measured(self) -> Measured:
-        """What of it goes into the measures."""
-        return Measured(
-            example_id=self.example_id,
-            target_logprob=self.target_logprob,
-            target_tokens=self.target_tokens,
-            target_bytes=self.target_bytes,
-            target_top1=self.target_top1,
-            correct=self.correct,
-            score=self.score,
-            error=self.error,
+    @classmethod
+    def none(cls) -> Answers:
+        """No rows."""
+        labels = Labels.of([])
+        return cls(
+            **dict.fromkeys(LABELS, labels),
+            example_id=np.zeros(0, np.bytes_),
+            sample=np.zeros(0, np.int64),
+            counts=np.zeros(0, np.bool_),
+            correct=np.zeros(0, np.int8),
+            score=np.zeros(0),
+            confidence=np.zeros(0),
+            target_logprob=np.zeros(0),
+            target_tokens=np.zeros(0, np.int64),
+            target_bytes=np.zeros(0, np.int64),
+            target_top1=np.zeros(0, np.int64),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """The rows of all parts, one part after the other."""
+        if len(parts) < 2:
+            return parts[0] if parts else cls.none()
+        joined: dict[str, Any] = {}
+        for name in vars(parts[0]):
+            column = [vars(part)[name] for part in parts]
+            joined[name] = Labels.joined(column) if name in LABELS else np.concatenate(column)
+        return cls(**joined)
 
-class Ending(NamedTuple):
-    """How an evaluation ended; `reason` says why it did not complete."""
+    def __len__(self) -> int:
+        return len(self.example_id)
 
-    completed: bool
-    reason: str | None
+    def __getitem__(self, rows: Rows) -> Answers:
+        if rows.dtype == np.bool_:
+            if rows.all():
+                return self
+            rows = np.flatnonzero(rows)
+        return Answers(**{name: column[rows] for name, column in vars(self).items()})
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which rows are measurements, not errors."""
+        return self.error.are(None)
+
+    @property
+    def graded(self) -> NDArray[np.bool_]:
+        """Which rows are right or wrong."""
+        mask: NDArray[np.bool_] = self.correct != NOT_GRADED
+        return mask
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which rows are right."""
+        mask: NDArray[np.bool_] = self.correct == RIGHT
+        return mask
+
+    @property
+    def has_target(self) -> NDArray[np.bool_]:
+        """Which rows have a scored target."""
+        return ~np.isnan(self.target_logprob)
+
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """Nats a token of the target, NaN where none was scored."""
+        tokens = np.where(self.target_tokens > 0, self.target_tokens, np.nan)
+        return np.asarray(-self.target_logprob / tokens)
+
+    @property
+    def nothing_graded(self) -> bool:
+        """Whether no row is right, wrong or an error: bare text, or what graders cannot read."""
+        return not (self.graded.any() or not self.scored.all())
+
+    @property
+    def starts(self) -> NDArray[np.bool_]:
+        """Which rows are the first of their example, in their suite: the greedy sample."""
+        if not len(self):
+            return np.zeros(0, np.bool_)
+        ids, suites = self.example_id, self.suite_id.codes
+        new = (ids[1:] != ids[:-1]) | (suites[1:] != suites[:-1])
+        return np.concatenate([[True], new])
+
+    def of_role(self, role: str) -> Answers:
+        """The rows of suites with this role."""
+        return self[self.role.are(role)]
+
+    def once(self) -> Answers:
+        """One row an example: its first sample, in the suite where it counts."""
+        return self[self.counts & self.starts]
+
+    def of_difficulty(self, difficulty: str | None) -> Answers:
+        """The rows of this difficulty."""
+        return self[self.difficulty.are(difficulty)]
 
 
-def ending_of(connection: Connection, evaluation_id: str) -> Ending | None:
-    """How the evaluation ended; None while it has not."""
-    row = connection.execute(
-        select(EVALUATION.c.status, EVALUATION.c.error, EVALUATION.c.message).where(
-            EVALUATION.c.evaluation_id == evaluation_id
-        )
-    ).one()
-    if row.status not in ENDED:
+def number(cell: np.float64) -> float | None:
+    """A cell of a column as a number, or None for one that was not measured."""
+    return None if np.isnan(cell) else float(cell)
+
+
+def first_error(answers: Answers) -> str | None:
+    """The error of the example whose id comes first; None if everything was scored."""
+    failed = np.flatnonzero(~answers.scored)
+    if not len(failed):
         return None
-    if row.status == EVALUATED:
-        return Ending(completed=True, reason=None)
-    return Ending(completed=False, reason=f"{row.error}: {row.message}")
-
-
-def answers_of(connection: Connection, evaluation_id: str, role: str | None = None) -> list[Answer]:
-    """The answers of a completed evaluation by example id; of suites of one role if it is named."""
-    query = (
-        select(
-            GRADE.c.example_id,
-            GRADE.c.sample,
-            GRADE.c.suite_id,
-            SUITE.c.role,
-            func.coalesce(EXAMPLE.c.difficulty, SUITE.c.difficulty, UNSPECIFIED),
-            EXAMPLE.c.skill,
-            GRADE.c.correct,
-            GRADE.c.score,
-            GRADE.c.confidence,
-            GRADE.c.error_class,
-            PREDICTION.c.error,
-            PREDICTION.c.target_logprob,
-            PREDICTION.c.target_tokens,
-            PREDICTION.c.target_bytes,
-            PREDICTION.c.target_top1,
-        )
-        .join(SUITE, SUITE.c.suite_id == GRADE.c.suite_id)
-        .join(
-            EXAMPLE,
-            and_(
-                EXAMPLE.c.suite_id == GRADE.c.suite_id,
-                EXAMPLE.c.example_id == GRADE.c.example_id,
-            ),
-        )
-        .join(
-            PREDICTION,
-            and_(
-                PREDICTION.c.evaluation_id == GRADE.c.evaluation_id,
-                PREDICTION.c.example_id == GRADE.c.example_id,
-                PREDICTION.c.sample == GRADE.c.sample,
-            ),
-        )
-        .where(GRADE.c.evaluation_id == evaluation_id)
-        .order_by(GRADE.c.example_id, *_FIRST)
-    )
-    if role is not None:
-        query = query.where(SUITE.c.role == role)
-    answers: dict[str, Answer] = {}
-    for row in connection.execute(query):
-        answer = Answer(*tuple(row))
-        if answer.correct is not None:
-            answer = answer._replace(correct=bool(answer.correct))
-        answers.setdefault(answer.example_id, answer)
-    return list(answers.values())
-
-
-def nothing_graded(answers: Iterable[Answer]) -> bool:
-    """Whether no answer was right, wrong or an error: bare text, or what graders cannot read."""
-    return all(one.correct is None and one.error is None for one in answers)
-
-
-def outcomes_of(connection: Connection, evaluation_id: str) -> dict[str, bool]:
-    """Right or wrong by example id, of what could be graded: a light `answers_of`."""
-    outcomes: dict[str, bool | None] = {}
-    rows = connection.execute(
-        select(GRADE.c.example_id, GRADE.c.correct)
-        .join(SUITE, SUITE.c.suite_id == GRADE.c.suite_id)
-        .where(GRADE.c.evaluation_id == evaluation_id)
-        .order_by(*_FIRST)
-    )
-    for example_id, correct in rows:
-        outcomes.setdefault(example_id, None if correct is None else bool(correct))
-    return {name: correct for name, correct in outcomes.items() if correct is not None}
+    return answers.error.at(failed[np.argmin(answers.example_id[failed])])

@@ -15,22 +15,22 @@ lower edge, and the last one its upper edge too.
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import Connection, PrimaryKeyConstraint, Table, delete
+from sqlalchemy import Connection, PrimaryKeyConstraint, Table, delete, insert
 
 from settings import CalibrationSettings, Settings
 from store.projections import Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
-from views.answers import VALIDATION, answers_of, ending_of
+from views.answers import VALIDATION, Answers
+from views.blocks import answers_of, ending_of
 from views.scope import (
     CHANGES,
     EASY_FIRST,
@@ -39,7 +39,7 @@ from views.scope import (
     rewrite,
     settings_text,
 )
-from views.statistics import binomial, wilson
+from views.statistics import binomial, total, wilson
 from views.view import Column, View
 from views.words import percent
 
@@ -50,10 +50,36 @@ LEVEL = 0.05
 
 
 class Sure(NamedTuple):
-    """An answer: how sure the checkpoint was of it (0 to 1), and whether it is right."""
+    """Answers: how sure the checkpoint was of each (0 to 1), and whether it is right."""
 
-    confidence: float
-    correct: bool
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, answers: Answers) -> Sure:
+        """Those answers that have a grade and a confidence."""
+        usable = answers.graded & ~np.isnan(answers.confidence)
+        return cls(answers.confidence[usable], answers.right[usable])
+
+    @property
+    def n(self) -> int:
+        """How many answers there are."""
+        return len(self.confidence)
+
+    @property
+    def n_right(self) -> int:
+        """How many of them are right."""
+        return int(self.correct.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share that is right, of at least one answer."""
+        return self.n_right / self.n
+
+    @property
+    def mean_confidence(self) -> float:
+        """Of at least one answer."""
+        return total(self.confidence) / self.n
 
 
 @dataclass(frozen=True)
@@ -80,86 +106,73 @@ class Calibration:
     reason: str
 
 
-def split(answers: Iterable[Sure], edges: Sequence[float]) -> list[list[Sure]]:
+def split(answers: Sure, edges: Sequence[float]) -> list[Sure]:
     """The answers of each bin, empty ones too; `edges` rise from 0 to 1."""
-    groups: list[list[Sure]] = [[] for _ in edges[1:]]
-    for one in answers:
-        index = bisect_right(edges, one.confidence) - 1
-        groups[min(index, len(groups) - 1)].append(one)
-    return groups
+    last = len(edges) - 2
+    bins = np.minimum(np.searchsorted(edges, answers.confidence, side="right") - 1, last)
+    return [
+        Sure(answers.confidence[bins == number], answers.correct[bins == number])
+        for number in range(last + 1)
+    ]
 
 
-def bins_of(answers: Iterable[Sure], edges: Sequence[float]) -> list[Bin]:
+def bins_of(answers: Sure, edges: Sequence[float]) -> list[Bin]:
     """One bin between each two edges."""
     groups = split(answers, edges)
     return [_bin(*ends, group) for ends, group in zip(pairwise(edges), groups, strict=True)]
 
 
-def _bin(low: float, high: float, answers: Sequence[Sure]) -> Bin:
-    n = len(answers)
-    if n == 0:
+def _bin(low: float, high: float, answers: Sure) -> Bin:
+    if answers.n == 0:
         return Bin(low, high, 0)
-    right = sum(one.correct for one in answers)
-    return Bin(low, high, n, _mean_confidence(answers), right / n, *wilson(right, n))
+    interval = wilson(answers.n_right, answers.n)
+    return Bin(low, high, answers.n, answers.mean_confidence, answers.accuracy, *interval)
 
 
-def ece(groups: Iterable[Sequence[Sure]]) -> float:
+def ece(groups: Sequence[Sure]) -> float:
     """The expected calibration error, 0 to 1, of bins that hold at least one answer together."""
-    n = 0
-    gaps = []
-    for group in groups:
-        n += len(group)
-        gaps.append(abs(math.fsum(one.confidence - one.correct for one in group)))
-    return math.fsum(gaps) / n
+    gaps = [abs(total(one.confidence - one.correct)) for one in groups]
+    return sum(gaps) / sum(one.n for one in groups)
 
 
-def brier(answers: Sequence[Sure]) -> float:
+def brier(answers: Sure) -> float:
     """The Brier score, 0 to 1, of at least one answer."""
-    return math.fsum((one.confidence - one.correct) ** 2 for one in answers) / len(answers)
+    return total(np.square(answers.confidence - answers.correct)) / answers.n
 
 
-def judge(answers: Sequence[Sure], settings: CalibrationSettings) -> Calibration:
+def judge(answers: Sure, settings: CalibrationSettings) -> Calibration:
     """What the answers, in bins with the edges in `settings`, say."""
-    n = len(answers)
+    n = answers.n
     if n < settings.min_examples:
         reason = f"too few to tell: {n} examples, {settings.min_examples} needed"
         return Calibration(n, None, None, "too few to tell", reason)
     groups = split(answers, settings.edges)
     bins = zip(pairwise(settings.edges), groups, strict=True)
     labelled = [("", answers)]
-    labelled += [(f" between {low:g} and {high:g}", own) for (low, high), own in bins if own]
+    labelled += [(f" between {low:g} and {high:g}", own) for (low, high), own in bins if own.n]
     return Calibration(n, ece(groups), brier(answers), *_verdict(labelled))
 
 
-def _verdict(labelled: Sequence[tuple[str, Sequence[Sure]]]) -> tuple[Verdict, str]:
+def _verdict(labelled: Sequence[tuple[str, Sure]]) -> tuple[Verdict, str]:
     """The first group decides whose gap is no chance: the whole, then bins, the largest first."""
     whole, *bins = labelled
-    for label, group in [whole, *sorted(bins, key=lambda one: -len(one[1]))]:
+    for label, group in [whole, *sorted(bins, key=lambda one: -one[1].n)]:
         if _chance(group) < LEVEL / len(labelled):
-            over = _mean_confidence(group) > _accuracy(group)
+            over = group.mean_confidence > group.accuracy
             return ("over-confident" if over else "under-confident"), _numbers(label, group)
     return "calibrated", f"{_numbers(*whole)}: no further apart than chance allows"
 
 
-def _numbers(label: str, group: Sequence[Sure]) -> str:
-    confidence, accuracy = _mean_confidence(group), _accuracy(group)
+def _numbers(label: str, group: Sure) -> str:
     return (
-        f"mean confidence{label} is {percent(confidence)}, and {percent(accuracy)} of {len(group)} "
-        "are right"
+        f"mean confidence{label} is {percent(group.mean_confidence)}, and "
+        f"{percent(group.accuracy)} of {group.n} are right"
     )
 
 
-def _chance(group: Sequence[Sure]) -> float:
+def _chance(group: Sure) -> float:
     """The p-value, twice the smaller tail, of the number of right answers."""
-    return binomial(sum(one.correct for one in group), len(group), _mean_confidence(group))
-
-
-def _mean_confidence(answers: Sequence[Sure]) -> float:
-    return math.fsum(one.confidence for one in answers) / len(answers)
-
-
-def _accuracy(answers: Sequence[Sure]) -> float:
-    return sum(one.correct for one in answers) / len(answers)
+    return binomial(group.n_right, group.n, group.mean_confidence)
 
 
 VERDICT: Table = derived(
@@ -200,17 +213,17 @@ def derive(settings: CalibrationSettings, connection: Connection, evaluation_id:
         key = {"evaluation_id": evaluation_id, "difficulty": ALL}
         rewrite(connection, VERDICT, key, [Calibration(0, None, None, None, ending.reason)])
         return
-    groups: dict[str, list[Sure]] = defaultdict(list)
-    groups[ALL] = []
-    for one in answers_of(connection, evaluation_id, VALIDATION):
-        for difficulty in (ALL, one.difficulty):
-            group = groups[difficulty]
-            if one.correct is not None and one.confidence is not None:
-                group.append(Sure(one.confidence, one.correct))
-    for difficulty, answers in sorted(groups.items()):
+    answers = answers_of(connection, evaluation_id).of_role(VALIDATION).once()
+    groups = {str(one): answers.of_difficulty(one) for one in answers.difficulty.present()}
+    verdicts: list[dict[str, Any]] = []
+    bins: list[dict[str, Any]] = []
+    for difficulty, group in {**groups, ALL: answers}.items():
         key = {"evaluation_id": evaluation_id, "difficulty": difficulty}
-        rewrite(connection, VERDICT, key, [judge(answers, settings)])
-        rewrite(connection, BIN, key, bins_of(answers, settings.edges))
+        sure = Sure.of(group)
+        verdicts.append({**key, **vars(judge(sure, settings))})
+        bins += [{**key, **vars(one)} for one in bins_of(sure, settings.edges)]
+    connection.execute(insert(VERDICT), verdicts)
+    connection.execute(insert(BIN), bins)
 
 
 COLUMNS = (
@@ -256,7 +269,7 @@ def view(settings: Settings) -> View:
         projections=(
             Projection(
                 name="calibration",
-                version=1,
+                version=2,
                 tables=(VERDICT, BIN),
                 listens=CHANGES,
                 derive=per_evaluation(partial(derive, settings.calibration)),

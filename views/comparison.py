@@ -1,7 +1,7 @@
 """The rule for a regression: did a checkpoint get worse than the one before, beyond chance?
 
-Pure functions over examples that both checkpoints measured. Two things are asked of the loss and of
-the accuracy, each on its own:
+Pure functions over the answers of two checkpoints, paired row by row. Two things are asked of the
+loss and of the accuracy, each on its own:
 
 - the limit: is it worse by more than the settings allow?
 - the evidence: is it worse with p < 0.05 in a paired test, two-sided? For accuracy that is
@@ -14,12 +14,15 @@ REGRESSED needs both for the same measure, SUSPECT either one. A measure with fe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from settings import RegressionSettings
-from views.statistics import mcnemar, paired_t
+from views.answers import Answers
+from views.statistics import mcnemar, paired_t, total
 from views.words import percent, signed
 
 Verdict = Literal["OK", "SUSPECT", "REGRESSED", "INCONCLUSIVE", "FAILED"]
@@ -29,20 +32,15 @@ SIGNIFICANT = 0.05
 ROUNDING = 1e-9
 
 
-class Observed(NamedTuple):
-    """One example at one checkpoint: `nll` is summed over the target's `tokens`, in nats."""
+class Pairs(NamedTuple):
+    """The same predictions at two checkpoints: two tables of equal length, row by row."""
 
-    nll: float | None
-    tokens: int | None
-    correct: bool | None
-    grader: str | None
+    now: Answers
+    before: Answers
 
-
-class Pair(NamedTuple):
-    """One example at two checkpoints."""
-
-    now: Observed
-    before: Observed
+    def where(self, rows: NDArray[np.bool_]) -> Pairs:
+        """Some of the pairs, picked by a mask."""
+        return Pairs(self.now[rows], self.before[rows])
 
 
 class Change(NamedTuple):
@@ -78,22 +76,22 @@ class _Judged(NamedTuple):
     text: str
 
 
-def alone(observed: Sequence[Observed], reason: str) -> Change:
-    """Measured examples that have nothing to be compared with, for the given reason."""
+def alone(answers: Answers, reason: str) -> Change:
+    """Measured answers that have nothing to be compared with, for the given reason."""
     return Change(
-        n=len(observed),
+        n=len(answers),
         verdict="INCONCLUSIVE",
         reason=reason,
-        loss=_loss(observed),
-        accuracy=_accuracy(observed),
+        loss=_loss(answers),
+        accuracy=_accuracy(answers),
     )
 
 
-def compare(pairs: Sequence[Pair], settings: RegressionSettings) -> Change:
-    """The change over examples that are comparable, each of them."""
+def compare(pairs: Pairs, settings: RegressionSettings) -> Change:
+    """The change over pairs that are comparable, each of them."""
     loss, accuracy = _judge_loss(pairs, settings), _judge_accuracy(pairs, settings)
     judged = [one for one in (loss, accuracy) if one is not None]
-    n = len(pairs)
+    n = len(pairs.now)
     verdict, conclusion = _conclude(judged, n, settings)
     change = Change(n, verdict, "; ".join(one.text for one in judged) + f". {conclusion}")
     if loss is not None:
@@ -110,14 +108,14 @@ def compare(pairs: Sequence[Pair], settings: RegressionSettings) -> Change:
     return change
 
 
-def is_measured(observed: Observed) -> bool:
-    """Whether it has a loss or a grade."""
-    return observed.nll is not None or observed.correct is not None
+def measured(answers: Answers) -> NDArray[np.bool_]:
+    """Which rows have a loss or a grade."""
+    return answers.has_target | answers.graded
 
 
-def is_comparable(pair: Pair) -> bool:
-    """Whether loss or accuracy was measured on both sides."""
-    return _both_scored(pair) or _both_graded(pair)
+def comparable(pairs: Pairs) -> NDArray[np.bool_]:
+    """Which pairs have a loss on both sides, or a grade."""
+    return _both_scored(pairs) | _both_graded(pairs)
 
 
 def _conclude(
@@ -138,41 +136,41 @@ def _conclude(
     return "OK", "Within the limits."
 
 
-def _judge_loss(pairs: Sequence[Pair], settings: RegressionSettings) -> _Judged | None:
-    paired = [pair for pair in pairs if _both_scored(pair)]
-    now, before = _loss([pair.now for pair in paired]), _loss([pair.before for pair in paired])
+def _judge_loss(pairs: Pairs, settings: RegressionSettings) -> _Judged | None:
+    paired = pairs.where(_both_scored(pairs))
+    now, before = _loss(paired.now), _loss(paired.before)
     if now is None or before is None:
         return None
     change = (now - before) / before if before > ROUNDING else None
-    differences = [(pair.now.nll or 0.0) - (pair.before.nll or 0.0) for pair in paired]
+    differences = paired.before.target_logprob - paired.now.target_logprob
     p = paired_t(differences) if len(differences) > 1 else None
     limit = settings.loss_increase
     by = "no relative change from 0" if change is None else f"{signed(100 * change)} %"
     return _Judged(
-        pairs=len(paired),
+        pairs=len(differences),
         now=now,
         before=before,
         change=change,
         p=p,
         over_limit=change is not None and change > limit + ROUNDING,
-        evident=p is not None and p < SIGNIFICANT and math.fsum(differences) > 0.0,
+        evident=p is not None and p < SIGNIFICANT and total(differences) > 0.0,
         text=f"loss {before:.3f} → {now:.3f} ({by}, limit +{100 * limit:g} %{_with_p(p)})",
     )
 
 
-def _judge_accuracy(pairs: Sequence[Pair], settings: RegressionSettings) -> _Judged | None:
-    paired = [pair for pair in pairs if _both_graded(pair)]
-    now = _accuracy([pair.now for pair in paired])
-    before = _accuracy([pair.before for pair in paired])
+def _judge_accuracy(pairs: Pairs, settings: RegressionSettings) -> _Judged | None:
+    paired = pairs.where(_both_graded(pairs))
+    now, before = _accuracy(paired.now), _accuracy(paired.before)
     if now is None or before is None:
         return None
-    lost = sum(bool(pair.before.correct) and not pair.now.correct for pair in paired)
-    won = sum(bool(pair.now.correct) and not pair.before.correct for pair in paired)
-    change = (won - lost) / len(paired)
+    right, was_right = paired.now.right, paired.before.right
+    lost = int((was_right & ~right).sum())
+    won = int((right & ~was_right).sum())
+    change = (won - lost) / len(right)
     p = mcnemar(lost, won)
     limit = settings.accuracy_drop
     return _Judged(
-        pairs=len(paired),
+        pairs=len(right),
         now=now,
         before=before,
         change=change,
@@ -186,27 +184,28 @@ def _judge_accuracy(pairs: Sequence[Pair], settings: RegressionSettings) -> _Jud
     )
 
 
-def _both_scored(pair: Pair) -> bool:
-    return all(one.nll is not None and one.tokens for one in pair)
+def _both_scored(pairs: Pairs) -> NDArray[np.bool_]:
+    """A target without a token has no loss."""
+    now, before = pairs
+    tokens = np.minimum(now.target_tokens, before.target_tokens)
+    return now.has_target & before.has_target & (tokens > 0)
 
 
-def _both_graded(pair: Pair) -> bool:
+def _both_graded(pairs: Pairs) -> NDArray[np.bool_]:
     """Right and wrong by two graders are not the same question."""
-    graded = all(one.correct is not None for one in pair)
-    return graded and pair.now.grader == pair.before.grader
+    now, before = pairs
+    return now.graded & before.graded & now.grader.equal(before.grader)
 
 
-def _loss(observed: Sequence[Observed]) -> float | None:
+def _loss(answers: Answers) -> float | None:
     """Nats a token; None without a scored token."""
-    tokens = sum(one.tokens or 0 for one in observed if one.nll is not None)
-    return (
-        math.fsum(one.nll for one in observed if one.nll is not None) / tokens if tokens else None
-    )
+    tokens = int(answers.target_tokens.sum())
+    return total(-answers.target_logprob[answers.has_target]) / tokens if tokens else None
 
 
-def _accuracy(observed: Sequence[Observed]) -> float | None:
-    graded = [one.correct for one in observed if one.correct is not None]
-    return sum(graded) / len(graded) if graded else None
+def _accuracy(answers: Answers) -> float | None:
+    graded = int(answers.graded.sum())
+    return int(answers.right.sum()) / graded if graded else None
 
 
 def _with_p(p: float | None) -> str:

@@ -6,18 +6,19 @@ right nor wrong: it makes patterns of its own, which have no share of the mistak
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, PrimaryKeyConstraint, Table
 
 from settings import DIFFICULTIES, Settings
 from store.projections import Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
-from views.answers import NOTHING_GRADED, VALIDATION, Answer, answers_of, ending_of, nothing_graded
+from views.answers import NOTHING_GRADED, VALIDATION, Answers
+from views.blocks import answers_of, ending_of
+from views.labels import groups
 from views.scope import CHANGES, SUBJECT, per_evaluation, rewrite
 from views.view import Column, View
 
@@ -58,64 +59,57 @@ class Pattern:
     reason: str | None = None
 
 
-class _Group(NamedTuple):
-    role: str
-    difficulty: str
-    skill: str | None
-
-
-def patterns(answers: Sequence[Answer]) -> list[Pattern]:
+def patterns(answers: Answers) -> list[Pattern]:
     """The patterns in an evaluation's answers: validation first, the most frequent first.
 
     `share` is of the role's wrong answers; `of_examples` counts the answers of the pattern's role,
     difficulty and skill that were graded or not scored. The sample is the smallest example id.
     """
-    counted = [one for one in answers if one.correct is not None or one.error is not None]
-    sizes = Counter(_group(one) for one in counted)
-    wrong = Counter(one.role for one in counted if one.correct is False)
-    members: dict[tuple[_Group, str], list[Answer]] = defaultdict(list)
-    for one in counted:
-        if one.error_class is not None:
-            members[_group(one), one.error_class].append(one)
+    counted = answers[answers.graded | ~answers.scored]
+    wrong = counted.graded & ~counted.right
+    wrong_of = {role: int((wrong & counted.role.are(role)).sum()) for role in counted.role.names}
     found: list[Pattern] = []
-    for (group, error_class), own in sorted(members.items(), key=_most_frequent_first):
-        sample = min(own, key=lambda one: one.example_id)
-        scored = sample.error is None
-        found.append(
-            Pattern(
-                rank=len(found) + 1,
-                role=group.role,
-                difficulty=group.difficulty,
-                skill=group.skill,
-                error_class=error_class,
-                n=len(own),
-                share=len(own) / wrong[group.role] if scored else None,
-                of_examples=sizes[group],
-                suite_id=sample.suite_id,
-                example_id=sample.example_id,
-                sample=sample.sample,
-                reason=sample.error,
-            )
-        )
-    return found
+    for group in groups((counted.role, counted.difficulty, counted.skill)):
+        members = counted[group]
+        found += [
+            _pattern(members[rows], len(group), wrong_of)
+            for rows in groups((members.error_class,))
+            if members.error_class.at(rows[0]) is not None
+        ]
+    found.sort(key=_most_frequent_first)
+    return [replace(one, rank=rank) for rank, one in enumerate(found, start=1)]
 
 
-def _group(answer: Answer) -> _Group:
-    return _Group(answer.role, answer.difficulty, answer.skill)
+def _pattern(rows: Answers, of_examples: int, wrong_of: Mapping[str | None, int]) -> Pattern:
+    """One pattern, before it has its rank, from the answers that show it."""
+    sample = np.argmin(rows.example_id)
+    error, role = rows.error.at(sample), rows.role.at(sample)
+    return Pattern(
+        rank=0,
+        role=role,
+        difficulty=rows.difficulty.at(sample),
+        skill=rows.skill.at(sample),
+        error_class=rows.error_class.at(sample),
+        n=len(rows),
+        share=len(rows) / wrong_of[role] if error is None else None,
+        of_examples=of_examples,
+        suite_id=rows.suite_id.at(sample),
+        example_id=rows.example_id[sample].decode(),
+        sample=int(rows.sample[sample]),
+        reason=error,
+    )
 
 
-def _most_frequent_first(
-    one: tuple[tuple[_Group, str], list[Answer]],
-) -> tuple[bool, int, int, str, str, str]:
-    (group, error_class), own = one
-    easy_first = (*DIFFICULTIES, group.difficulty).index(group.difficulty)
+def _most_frequent_first(one: Pattern) -> tuple[bool, int, int, str, str, str]:
+    difficulty = str(one.difficulty)
+    easy_first = (*DIFFICULTIES, difficulty).index(difficulty)
     return (
-        group.role != VALIDATION,
-        -len(own),
+        one.role != VALIDATION,
+        -(one.n or 0),
         easy_first,
-        group.difficulty,
-        group.skill or "",
-        error_class,
+        difficulty,
+        one.skill or "",
+        str(one.error_class),
     )
 
 
@@ -124,9 +118,9 @@ def derive(connection: Connection, evaluation_id: str) -> None:
     ending = ending_of(connection, evaluation_id)
     rows: list[Pattern] = []
     if ending is not None and ending.completed:
-        answers = answers_of(connection, evaluation_id)
+        answers = answers_of(connection, evaluation_id).once()
         rows = patterns(answers)
-        if nothing_graded(answers):
+        if answers.nothing_graded:
             rows = [Pattern(rank=1, reason=NOTHING_GRADED)]
     elif ending is not None:
         rows = [Pattern(rank=1, reason=ending.reason)]
@@ -135,7 +129,7 @@ def derive(connection: Connection, evaluation_id: str) -> None:
 
 PATTERNS = Projection(
     name="corrections",
-    version=1,
+    version=2,
     tables=(ERROR_PATTERN,),
     listens=CHANGES,
     derive=per_evaluation(derive),

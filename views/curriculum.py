@@ -6,7 +6,7 @@ The rule is in views.advice. An example that stands in two validation suites cou
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +19,8 @@ from store.lifecycle import CHECKPOINT, EVALUATION
 from store.projections import Projection
 from store.schema import INTEGER, JSON, REAL_NUMBER, TEXT, derived
 from views.advice import Advice, Strategy, advise
-from views.answers import VALIDATION, Answer, answers_of, ending_of
+from views.answers import VALIDATION, Answers
+from views.blocks import answers_of
 from views.measures import measure
 from views.scope import (
     CHANGES,
@@ -87,24 +88,21 @@ class Advised:
     reason: str
 
 
-def tallies(answers: Iterable[Answer]) -> list[Tally]:
-    """What the answers say of each difficulty, by its name."""
-    groups: dict[str, list[Answer]] = defaultdict(list)
-    for one in answers:
-        groups[one.difficulty].append(one)
+def tallies(answers: Answers) -> list[Tally]:
+    """What the answers, one an example, say of each difficulty, by its name."""
     found = []
-    for difficulty, own in sorted(groups.items()):
-        measures = measure([one.measured for one in own])
-        suites = tuple(sorted({one.suite_id for one in own}))
-        found.append(Tally(difficulty, measures.loss, measures.accuracy, suites, measures.reason))
+    for difficulty in answers.difficulty.present():
+        own = answers.of_difficulty(difficulty)
+        measures = measure(own)
+        suites = tuple(str(one) for one in own.suite_id.present())
+        tally = Tally(str(difficulty), measures.loss, measures.accuracy, suites, measures.reason)
+        found.append(tally)
     return found
 
 
 def derive_tallies(connection: Connection, evaluation_id: str) -> None:
     """Writes the tallies of one evaluation anew."""
-    ending = ending_of(connection, evaluation_id)
-    completed = ending is not None and ending.completed
-    answers = answers_of(connection, evaluation_id, VALIDATION) if completed else []
+    answers = answers_of(connection, evaluation_id).of_role(VALIDATION).once()
     rewrite(connection, DIFFICULTY, {"evaluation_id": evaluation_id}, tallies(answers))
 
 
@@ -213,7 +211,7 @@ def _tallies_of(connection: Connection, run: str) -> dict[str, dict[str, Tally]]
 
 TALLIES = Projection(
     name="difficulties",
-    version=1,
+    version=2,
     tables=(DIFFICULTY,),
     listens=CHANGES,
     derive=per_evaluation(derive_tallies),

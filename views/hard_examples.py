@@ -16,19 +16,21 @@ fits; `wrong` and `right` mean at that checkpoint:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, PrimaryKeyConstraint, Table
 
 from settings import HardExampleSettings, Settings
 from store.projections import Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
-from views.answers import NOTHING_GRADED, Answer, answers_of, nothing_graded
-from views.history import HISTORY, History, histories_of
+from views.answers import NOTHING_GRADED, Answers, number
+from views.blocks import answers_of
+from views.history import HISTORY, Histories, histories_of, steps_of
 from views.scope import CHANGES, SUBJECT, Ended, ended_of, per_run, rewrite, settings_text
 from views.view import Column, View
 
@@ -43,7 +45,8 @@ Type = Literal[
 ]
 TYPES: tuple[Type, ...] = get_args(Type)
 
-NEVER = 3  # checkpoints, all wrong, before an example counts as never learned
+NOT_HARD = -1
+ALWAYS_WRONG = 3  # checkpoints, all wrong, before an example counts as never learned
 UNSTABLE = 2  # flips
 
 HARD_EXAMPLE: Table = derived(
@@ -95,60 +98,60 @@ class HardExample:
     reason: str | None = None
 
 
-def type_of(answer: Answer, history: History, settings: HardExampleSettings) -> Type | None:
-    """Why an example is hard, by its newest answer and the history up to it; None if it is not."""
-    low = answer.confidence is not None and answer.confidence < settings.low_confidence
-    if answer.error is not None:
-        return "not_scored"
-    if answer.correct is None:
-        return None
-    if answer.correct:
-        if history.flips >= UNSTABLE:
-            return "unstable"
-        return "low_confidence" if low else None
-    if history.times_right:
-        return "forgotten"
-    if answer.confidence is not None and not low:
-        return "confidently_wrong"
-    return "never_learned" if history.times_seen >= NEVER else "incorrect"
+def types_of(
+    answers: Answers, histories: Histories, settings: HardExampleSettings
+) -> NDArray[np.int64]:
+    """Why each example is hard, as an index into TYPES, or NOT_HARD.
+
+    By its newest answer and the history up to it, which stands in the same row.
+    """
+    wrong, right = answers.graded & ~answers.right, answers.right
+    # Comparisons with NaN are false: a confidence that was not measured is neither low nor high.
+    low = answers.confidence < settings.low_confidence
+    high = answers.confidence >= settings.low_confidence
+    when: dict[Type, NDArray[np.bool_]] = {
+        "not_scored": ~answers.scored,
+        "forgotten": wrong & (histories.times_right > 0),
+        "confidently_wrong": wrong & high,
+        "never_learned": wrong & (histories.times_seen >= ALWAYS_WRONG),
+        "incorrect": wrong,
+        "unstable": right & (histories.flips >= UNSTABLE),
+        "low_confidence": right & low,
+    }
+    return np.select([when[one] for one in TYPES], range(len(TYPES)), NOT_HARD)
 
 
 def hard_ones(
-    evaluation_id: str,
-    answers: Sequence[Answer],
-    histories: Mapping[str, History],
-    settings: HardExampleSettings,
+    evaluation_id: str, answers: Answers, histories: Histories, settings: HardExampleSettings
 ) -> list[HardExample]:
-    """The hard ones of an evaluation's answers by type, and then by example id."""
-    found = []
-    for answer in answers:
-        history = histories.get(answer.example_id, History())
-        kind = type_of(answer, history, settings)
-        if kind is not None:
-            found.append((TYPES.index(kind), answer, history))
-    found.sort(key=lambda one: (one[0], one[1].example_id))
+    """The hard ones of an evaluation's answers, one an example, by type and then by example id."""
+    answers = answers[np.argsort(answers.example_id, kind="stable")]
+    histories = histories.of(answers.example_id)
+    types = types_of(answers, histories, settings)
+    order = np.argsort(types, kind="stable")
+    first, last = steps_of(histories.first_right_step), steps_of(histories.last_right_step)
     return [
         HardExample(
             rank=rank,
             evaluation_id=evaluation_id,
-            suite_id=answer.suite_id,
-            example_id=answer.example_id,
-            sample=answer.sample,
-            role=answer.role,
-            difficulty=answer.difficulty,
-            skill=answer.skill,
-            type=TYPES[kind],
-            correct=answer.correct,
-            confidence=answer.confidence,
-            loss=answer.loss,
-            error_class=answer.error_class,
-            times_right=history.times_right,
-            times_seen=history.times_seen,
-            first_right_step=history.first_right_step,
-            last_right_step=history.last_right_step,
-            reason=answer.error,
+            suite_id=answers.suite_id.at(row),
+            example_id=answers.example_id[row].decode(),
+            sample=int(answers.sample[row]),
+            role=answers.role.at(row),
+            difficulty=answers.difficulty.at(row),
+            skill=answers.skill.at(row),
+            type=TYPES[types[row]],
+            correct=bool(answers.right[row]) if answers.graded[row] else None,
+            confidence=number(answers.confidence[row]),
+            loss=number(answers.loss[row]),
+            error_class=answers.error_class.at(row),
+            times_right=int(histories.times_right[row]),
+            times_seen=int(histories.times_seen[row]),
+            first_right_step=first[row],
+            last_right_step=last[row],
+            reason=answers.error.at(row),
         )
-        for rank, (kind, answer, history) in enumerate(found, start=1)
+        for rank, row in enumerate(order[types[order] != NOT_HARD].tolist(), start=1)
     ]
 
 
@@ -162,10 +165,10 @@ def derive(settings: HardExampleSettings, connection: Connection, run: str) -> N
     failed: list[Ended] = []
     for one in reversed(ended_of(connection, run)):
         if one.completed:
-            answers = answers_of(connection, one.evaluation_id)
+            answers = answers_of(connection, one.evaluation_id).once()
             histories = histories_of(connection, run)
             rows = hard_ones(one.evaluation_id, answers, histories, settings)
-            if nothing_graded(answers):
+            if answers.nothing_graded:
                 rows = [HardExample(1, one.evaluation_id, reason=NOTHING_GRADED)]
             break
         failed.append(one)
@@ -230,7 +233,7 @@ def view(settings: Settings) -> View:
             HISTORY,
             Projection(
                 name="hard_examples",
-                version=1,
+                version=2,
                 tables=(HARD_EXAMPLE,),
                 listens=CHANGES,
                 derive=per_run(partial(derive, settings.hard_examples)),

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from views.statistics import ratio_se, share_se, wilson
+import numpy as np
 
-
-class Measured(NamedTuple):
-    """What of one prediction goes into the measures.
-
-    `target_logprob` is summed over the target's tokens, in nats; the target's measures are None
-    where it was not scored, the grade's where it was not graded.
-    """
-
-    example_id: str
-    target_logprob: float | None
-    target_tokens: int | None
-    target_bytes: int | None
-    target_top1: int | None
-    correct: bool | None
-    score: float | None
-    error: str | None
+from views.answers import Answers, first_error
+from views.statistics import ratio_se, share_se, total, wilson
 
 
 class Measures(NamedTuple):
@@ -49,23 +33,25 @@ class Measures(NamedTuple):
 UNREADABLE = "the rows are bare text, or their targets are not what the grader reads"
 
 
-def measure(predictions: Sequence[Measured], ungraded: str = UNREADABLE) -> Measures:
-    """The measures of all predictions together; `ungraded` is why, should nothing be graded.
+def measure(answers: Answers, ungraded: str = UNREADABLE) -> Measures:
+    """The measures of all answers together; `ungraded` is why, should nothing be graded.
 
     loss = −Σ target_logprob / Σ target_tokens (nats a token), so that every token weighs the same;
-    its standard error takes the examples as clusters. accuracy = the share of right answers.
+    its standard error takes the examples as clusters, whose rows stand together. accuracy = the
+    share of right answers.
     """
-    errors = [one.error for one in predictions if one.error is not None]
-    scored = [one for one in predictions if one.error is None]
-    measures = Measures(n=len(scored), n_failed=len(errors))
-    if errors:
+    scored = answers[answers.scored]
+    failed = len(answers) - len(scored)
+    measures = Measures(n=len(scored), n_failed=failed)
+    error = first_error(answers)
+    if error is not None:
         measures = _noting(
             measures,
-            f"{len(errors)} of {len(predictions)} examples could not be scored. The first error: "
-            f"{errors[0].rstrip('.')}.",
+            f"{failed} of {len(answers)} examples could not be scored. The first error: "
+            f"{error.rstrip('.')}.",
         )
-    if not scored:
-        return measures if errors else _noting(measures, "No example was evaluated.")
+    if not len(scored):
+        return measures if failed else _noting(measures, "No example was evaluated.")
     return _with_accuracies(_with_losses(measures, scored), scored, ungraded)
 
 
@@ -74,36 +60,27 @@ def _noting(measures: Measures, note: str) -> Measures:
     return measures._replace(reason=f"{measures.reason} {note}" if measures.reason else note)
 
 
-def _with_losses(measures: Measures, scored: Sequence[Measured]) -> Measures:
-    nll: dict[str, list[float]] = defaultdict(list)
-    tokens: dict[str, int] = defaultdict(int)
-    with_target = size = top1 = 0
-    for one in scored:
-        if one.target_logprob is None:
-            continue
-        assert one.target_tokens is not None
-        assert one.target_bytes is not None
-        assert one.target_top1 is not None
-        with_target += 1
-        nll[one.example_id].append(-one.target_logprob)
-        tokens[one.example_id] += one.target_tokens
-        size += one.target_bytes
-        top1 += one.target_top1
-    count = sum(tokens.values())
+def _with_losses(measures: Measures, scored: Answers) -> Measures:
+    with_target = scored[scored.has_target]
+    count = int(with_target.target_tokens.sum())
     if count == 0:
         return _noting(measures, "No loss: no target token was scored.")
-    if with_target < len(scored):
+    if len(with_target) < len(scored):
         measures = _noting(
-            measures, f"Losses are of the {with_target} of {len(scored)} with a scored target."
+            measures, f"Losses are of the {len(with_target)} of {len(scored)} with a scored target."
         )
-    sums = [math.fsum(parts) for parts in nll.values()]
-    total = math.fsum(sums)
+    size = int(with_target.target_bytes.sum())
+    starts = np.flatnonzero(with_target.starts)
+    nll = total(-with_target.target_logprob)
     measures = measures._replace(
-        loss=total / count,
-        perplexity=_perplexity(total / count),
-        bits_per_byte=total / (math.log(2) * size) if size else None,
-        token_accuracy=top1 / count,
-        loss_se=ratio_se(sums, list(tokens.values())),
+        loss=nll / count,
+        perplexity=_perplexity(nll / count),
+        bits_per_byte=nll / (math.log(2) * size) if size else None,
+        token_accuracy=int(with_target.target_top1.sum()) / count,
+        loss_se=ratio_se(
+            np.add.reduceat(-with_target.target_logprob, starts),
+            np.add.reduceat(with_target.target_tokens, starts),
+        ),
     )
     if measures.perplexity is None:
         measures = _noting(measures, "No perplexity: exp(loss) is too large a number.")
@@ -121,8 +98,8 @@ def _perplexity(loss: float) -> float | None:
         return None
 
 
-def _with_accuracies(measures: Measures, scored: Sequence[Measured], ungraded: str) -> Measures:
-    graded = [one for one in scored if one.correct is not None]
+def _with_accuracies(measures: Measures, scored: Answers, ungraded: str) -> Measures:
+    graded = scored[scored.graded]
     n = len(graded)
     if n == 0:
         return _noting(measures, f"No accuracy: {ungraded}.")
@@ -130,13 +107,13 @@ def _with_accuracies(measures: Measures, scored: Sequence[Measured], ungraded: s
         measures = _noting(
             measures, f"Accuracies are of the {n} of {len(scored)} that could be graded."
         )
-    right = sum(one.correct is True for one in graded)
+    right = int(graded.right.sum())
     low, high = wilson(right, n)
     return measures._replace(
         n_graded=n,
         accuracy=right / n,
         accuracy_low=low,
         accuracy_high=high,
-        score=math.fsum(one.score for one in graded if one.score is not None) / n,
+        score=total(graded.score) / n,
         accuracy_se=share_se(right, n),
     )

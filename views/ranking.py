@@ -27,7 +27,7 @@ from sqlalchemy import Connection, Index, Table
 from settings import DIFFICULTIES, RankingSettings, Settings
 from store.projections import Derive, Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
-from views.observations import VALIDATION
+from views.answers import VALIDATION
 from views.scope import (
     CHANGES,
     SUBJECT,

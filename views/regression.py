@@ -11,9 +11,11 @@ that a new checkpoint costs one comparison however long the run is.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, Index, PrimaryKeyConstraint, Table, delete, insert, select
 
@@ -21,8 +23,10 @@ from settings import RegressionSettings, Settings
 from store.log import Recorded
 from store.projections import Derive, Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
-from views.comparison import Change, Pair, alone, compare, is_comparable, is_measured
-from views.observations import VALIDATION, Key, Seen, observations_of
+from views.answers import VALIDATION, Answers
+from views.blocks import answers_of
+from views.comparison import Change, Pairs, alone, comparable, compare, measured
+from views.pairing import NOWHERE, partners
 from views.scope import (
     CHANGES,
     EASY_FIRST,
@@ -90,11 +94,14 @@ def judge(
     one: Ended,
     before: Ended | None,
     results: Sequence[Result],
-    seen: Mapping[Key, Seen],
-    seen_before: Mapping[Key, Seen],
+    now: Answers,
+    earlier: Answers,
     settings: RegressionSettings,
 ) -> dict[Group, Change]:
-    """The verdicts on a checkpoint: one for each of its validation results, and one for all."""
+    """The verdicts on a checkpoint: one for each of its validation results, and one for all.
+
+    `now` and `earlier` are the validation answers of the two evaluations.
+    """
     reasons = {Group(result.suite, result.difficulty): result.reason for result in results}
     if not one.completed:
         return {
@@ -103,41 +110,42 @@ def judge(
         }
     if not reasons:
         return {TOTAL: Change(0, "INCONCLUSIVE", "No validation suite was evaluated.")}
-    members: dict[Group, dict[Key, Seen]] = {group: {} for group in reasons}
-    whole: dict[tuple[str, int], Key] = {}
-    for key, what in seen.items():
-        members.setdefault(Group(key.suite, what.difficulty), {})[key] = what
-        whole.setdefault((key.example_id, key.sample), key)
-    members[TOTAL] = {key: seen[key] for key in whole.values()}
     reasons[TOTAL] = "No example of a validation suite was measured."
+    members = {
+        group: now.suite.are(group.suite) & now.difficulty.are(group.difficulty)
+        for group in reasons
+    }
+    members[TOTAL] = now.counts
+    found = partners(now, earlier)
     return {
-        group: _change(found, seen_before, before, reasons.get(group), settings)
-        for group, found in members.items()
+        group: _change(now, rows & measured(now), earlier, found, before, reasons[group], settings)
+        for group, rows in members.items()
     }
 
 
 def _change(
-    seen: Mapping[Key, Seen],
-    seen_before: Mapping[Key, Seen],
+    now: Answers,
+    rows: NDArray[np.bool_],
+    earlier: Answers,
+    found: NDArray[np.int64],
     before: Ended | None,
     reason: str | None,
     settings: RegressionSettings,
 ) -> Change:
-    """The change of one group; `reason` is why nothing was measured, should that be so."""
-    observed = [what.observed for what in seen.values() if is_measured(what.observed)]
-    if not observed:
+    """The change of one group, whose measured `rows` have the partners `found` in `earlier`.
+
+    `reason` is why nothing was measured, should that be so.
+    """
+    if not rows.any():
         return Change(0, "FAILED", reason or "No example was measured.")
     if before is None:
-        return alone(observed, "No earlier checkpoint of the run was evaluated to compare with.")
-    pairs = [
-        Pair(what.observed, seen_before[key].observed)
-        for key, what in seen.items()
-        if key in seen_before
-    ]
-    comparable = [pair for pair in pairs if is_comparable(pair)]
-    if not comparable:
-        return alone(observed, f"None of these examples was measured at step {before.step}.")
-    return compare(comparable, settings)
+        return alone(now[rows], "No earlier checkpoint of the run was evaluated to compare with.")
+    paired = rows & (found != NOWHERE)
+    pairs = Pairs(now[paired], earlier[found[paired]])
+    both = comparable(pairs)
+    if not both.any():
+        return alone(now[rows], f"None of these examples was measured at step {before.step}.")
+    return compare(pairs if both.all() else pairs.where(both), settings)
 
 
 def derive_with(settings: RegressionSettings) -> Derive:
@@ -161,14 +169,16 @@ def _derive_run(
     for result in results_of(connection, run):
         if result.role == VALIDATION:
             results[result.evaluation_id].append(result)
-    loaded: dict[str, dict[Key, Seen]] = {}
+    loaded: dict[str, Answers] = {}
     for one, before in wanted:
         if one.evaluation_id in kept:
             continue
         needed = [one.evaluation_id] + ([before.evaluation_id] if before else [])
         # The next checkpoint needs this one again, and nothing older.
         loaded = {
-            name: loaded[name] if name in loaded else observations_of(connection, name)
+            name: loaded[name]
+            if name in loaded
+            else answers_of(connection, name).of_role(VALIDATION)
             for name in needed
         }
         changes = judge(
@@ -176,7 +186,7 @@ def _derive_run(
             before,
             results[one.evaluation_id],
             loaded[one.evaluation_id],
-            loaded[before.evaluation_id] if before else {},
+            loaded[before.evaluation_id] if before else Answers.none(),
             settings,
         )
         key = {
@@ -268,7 +278,7 @@ def view(settings: Settings) -> View:
         projections=(
             Projection(
                 name="regression",
-                version=1,
+                version=2,
                 tables=(REGRESSION,),
                 listens=CHANGES,
                 derive=derive_with(settings.regression),

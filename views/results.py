@@ -6,202 +6,133 @@ results that say why and hold no number; one that has not ended gets none.
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
-from errors import SettingsError
 from settings import Settings
-from store.lifecycle import EVALUATION, EVALUATION_SUITE, SUITE
+from store import tuples
+from store.events import (
+    EvaluationAbandoned,
+    EvaluationCompleted,
+    EvaluationFailed,
+    EvaluationStarted,
+    SuiteRegistered,
+)
+from store.lifecycle import EVALUATION_SUITE
+from store.log import Recorded
 from store.projections import Projection
-from store.schema import EXAMPLE, PREDICTION
+from store.schema import dumps
 from views import grading
-from views.grading import NOT_GRADED, NOT_SCORED, Grade
-from views.measures import UNREADABLE, Measured, Measures, measure
-from views.scope import CHANGES, EASY_FIRST, ENDED, EVALUATED, SUBJECT, per_evaluation
+from views.blocks import ANSWER_BLOCK, Ending, ending_of, packed
+from views.examples import Suite, read_suite
+from views.gradebook import Marked, mark, predictions_of
+from views.measures import Measures, measure
+from views.scope import CHANGES, EASY_FIRST, SUBJECT
 from views.tallies import GRADE, RESULT
 from views.view import Column, View
 
-UNSPECIFIED = "unspecified"
+
+def derive(connection: Connection, events: Sequence[Recorded]) -> None:
+    """Writes the grades and results of the evaluations that the events touch anew."""
+    suites: dict[str, Suite] = {}
+    for evaluation_id, ended in sorted(_touched(connection, events).items()):
+        for table in (GRADE, RESULT, ANSWER_BLOCK):
+            connection.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
+        ending = ending_of(connection, evaluation_id) if ended else None
+        if ending is not None:
+            own = _suites_of(connection, evaluation_id, suites)
+            _derive_evaluation(connection, evaluation_id, own, ending)
 
 
-class _Suite(NamedTuple):
-    suite_id: str
-    difficulty: str
-    grader: str | None
+def _touched(connection: Connection, events: Sequence[Recorded]) -> dict[str, bool]:
+    """The evaluations to derive anew, and whether these events leave them ended.
+
+    One that has only started has its end among later events and is graded then, once, even if the
+    lifecycle knows of that end already. A suite touches the evaluations that have results; others
+    of its evaluations come with events of their own.
+    """
+    touched: dict[str, bool] = {}
+    for recorded in events:
+        match recorded.event:
+            case SuiteRegistered() as event:
+                graded = select(RESULT.c.evaluation_id).where(RESULT.c.suite_id == event.suite_id)
+                for evaluation_id in connection.scalars(graded.distinct()):
+                    touched.setdefault(evaluation_id, True)
+            case EvaluationStarted() as event:
+                touched[event.evaluation_id] = False
+            case EvaluationCompleted() | EvaluationFailed() | EvaluationAbandoned() as event:
+                touched[event.evaluation_id] = True
+    return touched
 
 
-class _Graded(NamedTuple):
-    """A row of `grade`, without the names of its evaluation and suite."""
-
-    example_id: str
-    sample: int
-    grader: str | None
-    grade: Grade
-    confidence: float | None
-
-
-def derive(connection: Connection, evaluation_id: str) -> None:
-    """Writes the grades and results of one evaluation anew."""
-    for table in (GRADE, RESULT):
-        connection.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
-    evaluation = connection.execute(
-        select(EVALUATION.c.status, EVALUATION.c.error, EVALUATION.c.message).where(
-            EVALUATION.c.evaluation_id == evaluation_id
-        )
-    ).one()
-    if evaluation.status not in ENDED:
-        return
-    completed = evaluation.status == EVALUATED
-    failure = None if completed else f"{evaluation.error}: {evaluation.message}"
-    for suite in _suites_of(connection, evaluation_id):
-        _derive_suite(connection, evaluation_id, suite, failure)
-
-
-def _suites_of(connection: Connection, evaluation_id: str) -> list[_Suite]:
-    rows = connection.execute(
-        select(EVALUATION_SUITE.c.suite_id, SUITE.c.difficulty, SUITE.c.grader)
-        .outerjoin(SUITE, SUITE.c.suite_id == EVALUATION_SUITE.c.suite_id)
-        .where(EVALUATION_SUITE.c.evaluation_id == evaluation_id)
-        .order_by(EVALUATION_SUITE.c.suite_id)
+def _suites_of(connection: Connection, evaluation_id: str, known: dict[str, Suite]) -> list[Suite]:
+    """The suites of an evaluation, by id; those not in `known` are read and added to it."""
+    query = select(EVALUATION_SUITE.c.suite_id).where(
+        EVALUATION_SUITE.c.evaluation_id == evaluation_id
     )
-    return [_Suite(row.suite_id, row.difficulty or UNSPECIFIED, row.grader) for row in rows]
+    ids = sorted(connection.scalars(query))
+    for suite_id in ids:
+        if suite_id not in known:
+            known[suite_id] = read_suite(connection, suite_id)
+    return [known[suite_id] for suite_id in ids]
 
 
-def _derive_suite(
-    connection: Connection, evaluation_id: str, suite: _Suite, failure: str | None
+def _derive_evaluation(
+    connection: Connection, evaluation_id: str, suites: Sequence[Suite], ending: Ending
 ) -> None:
-    """One suite of an evaluation that has ended; `failure` is why it did not complete."""
-    grader, ungraded = _resolve(suite.grader)
-    # The examples lead, so that a difficulty of which nothing was recorded has a row as well.
-    rows = connection.execute(
-        select(
-            EXAMPLE.c.example_id,
-            EXAMPLE.c.difficulty,
-            EXAMPLE.c.kind,
-            EXAMPLE.c.target,
-            EXAMPLE.c.choices,
-            PREDICTION.c.sample,
-            PREDICTION.c.generated_text,
-            PREDICTION.c.finish_reason,
-            PREDICTION.c.generated_logprob,
-            PREDICTION.c.target_tokens,
-            PREDICTION.c.target_bytes,
-            PREDICTION.c.target_logprob,
-            PREDICTION.c.target_top1,
-            PREDICTION.c.choice_logprobs,
-            PREDICTION.c.error,
+    """One evaluation that has ended; it is graded only if it completed."""
+    marked = mark(evaluation_id, suites, predictions_of(connection, evaluation_id))
+    for one in marked:
+        key = {"evaluation_id": evaluation_id, "suite_id": one.suite.suite_id}
+        measured = _measured(one, ending)
+        connection.execute(
+            insert(RESULT),
+            [
+                {**key, "difficulty": difficulty, "grader": _graders(one), **numbers._asdict()}
+                for difficulty, numbers in measured.items()
+            ],
         )
-        .outerjoin(
-            PREDICTION,
-            and_(
-                PREDICTION.c.evaluation_id == evaluation_id,
-                PREDICTION.c.example_id == EXAMPLE.c.example_id,
-            ),
-        )
-        .where(EXAMPLE.c.suite_id == suite.suite_id)
-        .order_by(EXAMPLE.c.example_id, PREDICTION.c.sample)
-    )
-    graded: list[_Graded] = []
-    by_difficulty: dict[str, list[Measured]] = defaultdict(list)
-    for row in rows:
-        measured = by_difficulty[row.difficulty or suite.difficulty]
-        if row.sample is None:
-            continue
-        one = _grade(row, grader)
-        graded.append(one)
-        measured.append(
-            Measured(
-                example_id=row.example_id,
-                target_logprob=row.target_logprob,
-                target_tokens=row.target_tokens,
-                target_bytes=row.target_bytes,
-                target_top1=row.target_top1,
-                correct=one.grade.correct,
-                score=one.grade.score,
-                error=row.error,
-            )
-        )
-    if not by_difficulty:
-        by_difficulty[suite.difficulty] = []
-    used = ", ".join(sorted({one.grader for one in graded if one.grader is not None})) or grader
-    key = {"evaluation_id": evaluation_id, "suite_id": suite.suite_id}
-    connection.execute(
-        insert(RESULT),
-        [
-            {
-                **key,
-                "difficulty": difficulty,
-                "grader": used,
-                **_numbers(measured, failure, ungraded)._asdict(),
-            }
-            for difficulty, measured in sorted(by_difficulty.items())
-        ],
-    )
-    if failure is None and graded:
-        connection.execute(insert(GRADE), [{**key, **_grade_row(one)} for one in graded])
+    if ending.completed:
+        # In the order of the key, which is the fastest to insert in.
+        answered = sorted((one for one in marked if one.grades), key=lambda one: one.suite.suite_id)
+        tuples.insert(connection, GRADE, [row for one in answered for row in one.grades])
+        blocks = [packed(evaluation_id, one.suite.suite_id, one.answers) for one in answered]
+        tuples.insert(connection, ANSWER_BLOCK, blocks)
 
 
-def _resolve(grader: str | None) -> tuple[str | None, str]:
-    """A suite's grader with its version, or None; and why, should nothing be graded."""
-    if grader is None:
-        return None, "the suite is not in the log"
-    try:
-        return grading.resolve(grader), UNREADABLE
-    except SettingsError as error:
-        return None, str(error).rstrip(".")
+def _measured(marked: Marked, ending: Ending) -> dict[str, Measures]:
+    """The measures of each difficulty that a suite has, also one of which nothing was recorded.
+
+    Only counts where the evaluation did not complete.
+    """
+    suite, answers, _ = marked
+    found = {}
+    for difficulty in suite.difficulties.present() or [suite.difficulty]:
+        own = answers.of_difficulty(difficulty)
+        if ending.completed:
+            found[str(difficulty)] = measure(own, suite.ungraded)
+        else:
+            scored = int(own.scored.sum())
+            found[str(difficulty)] = Measures(scored, len(own) - scored, reason=ending.reason)
+    return found
 
 
-def _numbers(measured: Sequence[Measured], failure: str | None, ungraded: str) -> Measures:
-    """The measures of one difficulty; only counts where the evaluation did not complete."""
-    if failure is None:
-        return measure(measured, ungraded)
-    failed = sum(one.error is not None for one in measured)
-    return Measures(n=len(measured) - failed, n_failed=failed, reason=failure)
-
-
-def _grade(row: Any, grader: str | None) -> _Graded:
-    name, grade, confidence = grader, NOT_GRADED, None
-    if row.error is not None:
-        grade = NOT_SCORED
-    elif row.kind == "choice" and row.choice_logprobs is not None:
-        name = grading.CHOICE
-        grade = grading.grade_choice(row.choices, row.choice_logprobs, row.target)
-        highest = max(row.choice_logprobs)
-        confidence = 1 / math.fsum(math.exp(one - highest) for one in row.choice_logprobs)
-    elif row.kind != "text" and row.generated_text is not None:
-        # A sum of rounded log-probabilities can come out a hair above 0.
-        confidence = min(1.0, math.exp(row.generated_logprob))
-        if grader is not None:
-            truncated = row.finish_reason == "length"
-            grade = grading.grade(grader, row.generated_text, row.target, truncated=truncated)
-    return _Graded(row.example_id, row.sample, name, grade, confidence)
-
-
-def _grade_row(one: _Graded) -> dict[str, Any]:
-    return {
-        "example_id": one.example_id,
-        "sample": one.sample,
-        "grader": one.grader,
-        "correct": one.grade.correct,
-        "score": one.grade.score,
-        "parsed": one.grade.parsed,
-        "expected": one.grade.expected,
-        "error_class": one.grade.error_class,
-        "confidence": one.confidence,
-    }
+def _graders(marked: Marked) -> str | None:
+    """What graded the suite: mostly its own grader."""
+    used = [one for one in marked.answers.grader.present() if one is not None]
+    return ", ".join(used) or marked.suite.grader
 
 
 RESULTS = Projection(
     name="results",
-    version=1,
-    tables=(GRADE, RESULT),
+    version=2,
+    tables=(GRADE, RESULT, ANSWER_BLOCK),
     listens=CHANGES,
-    derive=per_evaluation(derive),
+    derive=derive,
     reads=("lifecycle",),
+    settings=dumps(grading.VERSIONS),
+    stride=24,
 )
 
 COLUMNS = (

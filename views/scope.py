@@ -8,7 +8,7 @@ touches it, so that deriving step by step and deriving all at once end in the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -174,7 +174,7 @@ def rewrite(
     matches = [table.c[name] == value for name, value in key.items()]
     connection.execute(delete(table).where(*matches))
     if rows:
-        connection.execute(insert(table), [{**asdict(row), **key} for row in rows])
+        connection.execute(insert(table), [{**vars(row), **key} for row in rows])
 
 
 def settings_text(*sections: BaseModel) -> str:

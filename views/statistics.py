@@ -1,13 +1,24 @@
-"""Intervals, standard errors and paired tests: pure functions on numbers."""
+"""Intervals, standard errors and paired tests: pure functions on numbers and arrays.
+
+Sums are exact before they are rounded (Shewchuk 1997), so no number depends on the order of the
+rows or on how a processor adds.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 # The 97.5 % point of the standard normal distribution, for two-sided 95 % intervals.
 Z_95 = 1.959963984540054
+
+
+def total(numbers: NDArray[Any]) -> float:
+    """The sum, rounded once."""
+    return math.fsum(numbers.tolist())
 
 
 class Interval(NamedTuple):
@@ -37,7 +48,7 @@ def share_se(successes: int, n: int) -> float:
     return math.sqrt(share * (1 - share) / n)
 
 
-def ratio_se(numerators: Sequence[float], denominators: Sequence[float]) -> float | None:
+def ratio_se(numerators: NDArray[Any], denominators: NDArray[Any]) -> float | None:
     """The cluster-robust standard error of sum(numerators) / sum(denominators), one pair a cluster.
 
     The delta method on the ratio estimator R = Σy / Σt over m clusters:
@@ -47,10 +58,9 @@ def ratio_se(numerators: Sequence[float], denominators: Sequence[float]) -> floa
     clusters = len(numerators)
     if clusters < 2:
         return None
-    total = math.fsum(denominators)
-    ratio = math.fsum(numerators) / total
-    squares = math.fsum((y - ratio * t) ** 2 for y, t in zip(numerators, denominators, strict=True))
-    return math.sqrt(clusters / (clusters - 1) * squares) / total
+    whole = total(denominators)
+    residuals = numerators - total(numerators) / whole * denominators
+    return math.sqrt(clusters / (clusters - 1) * total(np.square(residuals))) / whole
 
 
 def mcnemar(only_before: int, only_after: int) -> float:
@@ -75,7 +85,7 @@ def binomial(successes: int, n: int, share: float) -> float:
     return min(1.0, 2 * min(at_most, at_least))
 
 
-def paired_t(differences: Sequence[float]) -> float:
+def paired_t(differences: NDArray[np.float64]) -> float:
     """The two-sided p-value of Student's paired t-test, from two or more differences.
 
     Differences without any spread are the test's limit: 1 when all are zero, else 0.
@@ -83,8 +93,8 @@ def paired_t(differences: Sequence[float]) -> float:
     from scipy import special
 
     n = len(differences)
-    mean = math.fsum(differences) / n
-    variance = math.fsum((one - mean) ** 2 for one in differences) / (n - 1)
+    mean = total(differences) / n
+    variance = total(np.square(differences - mean)) / (n - 1)
     if variance == 0.0:
         return 1.0 if mean == 0.0 else 0.0
     statistic = mean / math.sqrt(variance / n)

@@ -27,6 +27,7 @@ GRADE: Table = derived(
     Column("error_class", TEXT),
     Column("confidence", REAL_NUMBER),
     PrimaryKeyConstraint("evaluation_id", "suite_id", "example_id", "sample"),
+    sqlite_with_rowid=False,
 )
 
 # `n` counts scored predictions, `n_failed` those with an error in place of a measurement, and

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Index, PrimaryKeyConstraint, Table
 from settings import Settings
 from store.projections import Derive, Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived, dumps
-from views.observations import VALIDATION
+from views.answers import VALIDATION
 from views.scope import CHANGES, SUBJECT, Result, per_run, results_of, rewrite
 from views.view import Column, View
 from views.words import percent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,42 +24,48 @@ from views.calibration import Sure, bins_of, brier, ece, judge, split
 EDGES = CalibrationSettings().edges
 VIEW = calibration.view(Settings())
 
-answers = st.lists(st.builds(Sure, st.floats(0.0, 1.0), st.booleans()), min_size=1, max_size=60)
+Answer = tuple[float, bool]
+answers = st.lists(st.tuples(st.floats(0.0, 1.0), st.booleans()), min_size=1, max_size=60)
 
 
-def sure(confidence: float, right: int, wrong: int) -> list[Sure]:
-    return [Sure(confidence, True)] * right + [Sure(confidence, False)] * wrong
+def sure(confidence: float, right: int, wrong: int) -> list[Answer]:
+    return [(confidence, True)] * right + [(confidence, False)] * wrong
+
+
+def columns(sample: Sequence[Answer]) -> Sure:
+    confidence, correct = zip(*sample, strict=True)
+    return Sure(np.array(confidence), np.array(correct))
 
 
 def test_ece_and_brier_of_four_answers_worked_out_by_hand() -> None:
-    four = [Sure(0.3, False), Sure(0.9, True), Sure(0.9, False), Sure(0.5, True)]
+    four = columns([(0.3, False), (0.9, True), (0.9, False), (0.5, True)])
     # Below 0.5: confidence 0.3, accuracy 0. Above: confidence 2.3 / 3, accuracy 2 / 3.
     assert ece(split(four, (0.0, 0.5, 1.0))) == pytest.approx((1 * 0.3 + 3 * 0.1) / 4)
     assert brier(four) == pytest.approx((0.09 + 0.01 + 0.81 + 0.25) / 4)
 
 
 @given(answers)
-def test_ece_and_brier_equal_numpys(sample: list[Sure]) -> None:
-    confidence = np.array([one.confidence for one in sample])
-    correct = np.array([one.correct for one in sample], dtype=float)
+def test_ece_and_brier_equal_numpys(sample: list[Answer]) -> None:
+    ours = columns(sample)
+    confidence, correct = ours.confidence, ours.correct.astype(float)
     # np.histogram closes the last bin on the right, as the view does.
     n, _ = np.histogram(confidence, EDGES)
     sure_of, _ = np.histogram(confidence, EDGES, weights=confidence)
     right, _ = np.histogram(confidence, EDGES, weights=correct)
     filled = n > 0
     gaps = np.abs(right[filled] / n[filled] - sure_of[filled] / n[filled])
-    assert ece(split(sample, EDGES)) == pytest.approx(np.average(gaps, weights=n[filled]))
-    assert brier(sample) == pytest.approx(np.mean((confidence - correct) ** 2))
-    assert [one.n for one in bins_of(sample, EDGES)] == n.tolist()
+    assert ece(split(ours, EDGES)) == pytest.approx(np.average(gaps, weights=n[filled]))
+    assert brier(ours) == pytest.approx(np.mean((confidence - correct) ** 2))
+    assert [one.n for one in bins_of(ours, EDGES)] == n.tolist()
 
 
 def test_a_bin_holds_its_lower_edge_and_the_last_one_its_upper_edge_too() -> None:
-    sample = [Sure(one, True) for one in (0.0, 0.2, math.nextafter(0.2, 0), 0.95, 1.0)]
+    sample = columns([(one, True) for one in (0.0, 0.2, math.nextafter(0.2, 0), 0.95, 1.0)])
     assert [one.n for one in bins_of(sample, EDGES)] == [2, 1, 0, 0, 0, 2]
 
 
 def test_a_bin_has_the_mean_confidence_and_wilsons_interval() -> None:
-    (one,) = bins_of([*sure(0.9, 5, 1), *sure(0.6, 2, 4)], (0.0, 1.0))
+    (one,) = bins_of(columns([*sure(0.9, 5, 1), *sure(0.6, 2, 4)]), (0.0, 1.0))
     low, high = proportion_confint(7, 12, alpha=0.05, method="wilson")
     assert (one.n, one.accuracy) == (12, 7 / 12)
     assert one.confidence == pytest.approx(0.75)
@@ -67,7 +74,7 @@ def test_a_bin_has_the_mean_confidence_and_wilsons_interval() -> None:
 
 
 def test_an_empty_bin_has_no_numbers() -> None:
-    first, second = bins_of(sure(0.9, 3, 0), (0.0, 0.5, 1.0))
+    first, second = bins_of(columns(sure(0.9, 3, 0)), (0.0, 0.5, 1.0))
     assert (first.n, first.confidence, first.accuracy, first.accuracy_low) == (0, None, None, None)
     assert second.accuracy == 1.0
 
@@ -83,14 +90,14 @@ def test_an_empty_bin_has_no_numbers() -> None:
         (sure(0.0, 0, 50), "calibrated"),
     ],
 )
-def test_the_verdict_says_which_way_confidence_is_off(sample: list[Sure], verdict: str) -> None:
-    assert judge(sample, CalibrationSettings()).verdict == verdict
+def test_the_verdict_says_which_way_confidence_is_off(sample: list[Answer], verdict: str) -> None:
+    assert judge(columns(sample), CalibrationSettings()).verdict == verdict
 
 
 def test_errors_that_cancel_in_the_whole_are_found_in_the_bins() -> None:
     # Mean confidence and accuracy are both 0.5, and yet neither bin is as right as it is sure.
     sample = [*sure(0.9, 30, 30), *sure(0.1, 20, 20)]
-    found = judge(sample, CalibrationSettings())
+    found = judge(columns(sample), CalibrationSettings())
     assert found.verdict == "over-confident"
     assert found.reason == "mean confidence between 0.8 and 0.95 is 90 %, and 50 % of 60 are right"
     assert found.ece == pytest.approx(0.4)
@@ -101,7 +108,9 @@ def test_the_verdict_is_that_of_the_exact_binomial_test(
     n: int, confidence: float, data: st.DataObject
 ) -> None:
     right = data.draw(st.integers(0, n))
-    found = judge(sure(confidence, right, n - right), CalibrationSettings(edges=(0.0, 1.0)))
+    found = judge(
+        columns(sure(confidence, right, n - right)), CalibrationSettings(edges=(0.0, 1.0))
+    )
     at_most, at_least = binom.cdf(right, n, confidence), binom.sf(right - 1, n, confidence)
     # Two comparisons, the whole and its one bin, share a level of 5 %.
     if 2 * at_most < 0.025 * (1 - 1e-9):
@@ -113,7 +122,7 @@ def test_the_verdict_is_that_of_the_exact_binomial_test(
 
 
 def test_too_few_answers_give_no_number() -> None:
-    assert judge(sure(0.9, 7, 0), CalibrationSettings()) == calibration.Calibration(
+    assert judge(columns(sure(0.9, 7, 0)), CalibrationSettings()) == calibration.Calibration(
         7, None, None, "too few to tell", "too few to tell: 7 examples, 20 needed"
     )
 

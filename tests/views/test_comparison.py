@@ -7,30 +7,31 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from settings import RegressionSettings
-from views.comparison import Observed, Pair, alone, compare
+from tests.views.rows import Row, table
+from views.comparison import Pairs, alone, comparable, compare
 
 SETTINGS = RegressionSettings(loss_increase=0.15, accuracy_drop=0.10, min_examples=20)
 
 
-def seen(correct: bool | None, nll: float | None = 1.0, grader: str = "exact@1") -> Observed:
-    return Observed(nll, None if nll is None else 2, correct, grader)
+def seen(correct: bool | None, nll: float | None = 1.0, grader: str = "exact@1") -> Row:
+    return Row(correct=correct, nll=nll, tokens=0 if nll is None else 2, grader=grader)
 
 
-def graded(both: int, lost: int = 0, won: int = 0, neither: int = 0) -> list[Pair]:
+def pairs(now: list[Row], before: list[Row]) -> Pairs:
+    return Pairs(table(now), table(before))
+
+
+def graded(both: int, lost: int = 0, won: int = 0, neither: int = 0) -> Pairs:
     """Pairs with equal losses: right at both, only before, only now, at neither."""
-    return [
-        *[Pair(now=seen(True), before=seen(True))] * both,
-        *[Pair(now=seen(False), before=seen(True))] * lost,
-        *[Pair(now=seen(True), before=seen(False))] * won,
-        *[Pair(now=seen(False), before=seen(False))] * neither,
-    ]
+    right, wrong = seen(True), seen(False)
+    return pairs(
+        now=[right] * both + [wrong] * lost + [right] * won + [wrong] * neither,
+        before=[right] * both + [right] * lost + [wrong] * won + [wrong] * neither,
+    )
 
 
-def losses(before: list[float], now: list[float]) -> list[Pair]:
-    return [
-        Pair(now=seen(None, after), before=seen(None, earlier))
-        for earlier, after in zip(before, now, strict=True)
-    ]
+def losses(before: list[float], now: list[float]) -> Pairs:
+    return pairs([seen(None, one) for one in now], [seen(None, one) for one in before])
 
 
 def test_a_large_and_evident_drop_is_a_regression() -> None:
@@ -105,8 +106,8 @@ def test_too_few_examples_are_inconclusive_but_shown() -> None:
 
 
 def test_grades_of_two_graders_are_not_compared() -> None:
-    pairs = [Pair(now=seen(False, grader="json@1"), before=seen(True, grader="exact@1"))] * 30
-    found = compare(pairs, SETTINGS)
+    now, before = seen(False, grader="json@1"), seen(True, grader="exact@1")
+    found = compare(pairs([now] * 30, [before] * 30), SETTINGS)
     assert (found.verdict, found.accuracy, found.accuracy_change) == ("OK", None, None)
 
 
@@ -117,7 +118,15 @@ def test_a_loss_of_zero_has_no_relative_change() -> None:
 
 
 def test_nothing_to_compare_with_is_inconclusive_with_its_own_numbers() -> None:
-    found = alone([seen(True, 3.0), seen(False, None)], "the first")
+    found = alone(table([seen(True, 3.0), seen(False, None)]), "the first")
     assert (found.verdict, found.reason, found.n) == ("INCONCLUSIVE", "the first", 2)
     assert (found.loss, found.accuracy) == (1.5, 0.5)
     assert (found.loss_before, found.accuracy_before, found.accuracy_change) == (None, None, None)
+
+
+def test_a_pair_is_comparable_where_both_sides_have_a_loss_or_a_grade_of_one_grader() -> None:
+    graded_only, scored_only, neither = seen(True, None), seen(None, 1.0), seen(None, None)
+    other = seen(True, None, grader="json@1")
+    now = [graded_only, scored_only, scored_only, graded_only, graded_only, neither]
+    before = [graded_only, scored_only, graded_only, other, neither, neither]
+    assert comparable(pairs(now, before)).tolist() == [True, True, False, False, False, False]

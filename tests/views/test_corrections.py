@@ -16,8 +16,8 @@ from store.records import Example, Prediction, example_id_of
 from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import shown
+from tests.views.rows import Row, table
 from views import corrections
-from views.answers import Answer
 from views.corrections import Pattern, patterns
 
 VIEW = corrections.view(Settings())
@@ -30,27 +30,24 @@ def answer(
     skill: str | None = "sum",
     difficulty: str = "easy",
     role: str = "validation",
-) -> Answer:
+) -> Row:
     """A right answer without an error class, an error for not_scored, else a wrong answer."""
     error = "too long" if error_class == "not_scored" else None
     graded = error is None and error_class != "not_graded"
-    return Answer(
+    return Row(
         example_id=example_id,
-        sample=0,
-        suite_id=f"{role}-suite",
+        suite=f"{role}-suite",
         role=role,
         difficulty=difficulty,
         skill=skill,
         correct=error_class is None if graded else None,
-        score=None,
-        confidence=None,
         error_class=error_class,
         error=error,
-        target_logprob=None,
-        target_tokens=None,
-        target_bytes=None,
-        target_top1=None,
     )
+
+
+def patterns_of(rows: list[Row]) -> list[Pattern]:
+    return patterns(table(rows))
 
 
 def told(pattern: Pattern) -> tuple[Any, ...]:
@@ -59,7 +56,7 @@ def told(pattern: Pattern) -> tuple[Any, ...]:
 
 
 def test_patterns_count_an_error_class_within_role_difficulty_and_skill() -> None:
-    found = patterns(
+    found = patterns_of(
         [
             answer("a", None),
             answer("c", "near_miss"),
@@ -84,13 +81,15 @@ def test_patterns_count_an_error_class_within_role_difficulty_and_skill() -> Non
 
 
 def test_what_was_not_scored_has_no_share_of_the_mistakes() -> None:
-    found = patterns([answer("a", "not_scored"), answer("b", "empty"), answer("c", "not_scored")])
+    found = patterns_of(
+        [answer("a", "not_scored"), answer("b", "empty"), answer("c", "not_scored")]
+    )
     assert [told(one)[3:] for one in found] == [("not_scored", 2, None, 3), ("empty", 1, 1.0, 3)]
     assert [one.reason for one in found] == ["too long", None]
 
 
 def test_right_answers_have_no_pattern() -> None:
-    assert patterns([answer("a", None), answer("b", None)]) == []
+    assert patterns_of([answer("a", None), answer("b", None)]) == []
 
 
 def test_the_view_shows_a_sample_of_each_pattern(engine: Engine) -> None:

@@ -15,34 +15,19 @@ from store.records import Example
 from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import shown
+from tests.views.rows import Row, table
 from tests.views.test_history import lived
 from views import hard_examples
-from views.answers import Answer
-from views.hard_examples import Type, type_of
+from views.hard_examples import NOT_HARD, TYPES, Type, types_of
 
 VIEW = hard_examples.view(Settings())
 
 SURE, UNSURE = 0.9, 0.3
 
 
-def answer(correct: bool | None, confidence: float | None, error: str | None = None) -> Answer:
-    return Answer(
-        example_id="example",
-        sample=0,
-        suite_id="suite",
-        role="validation",
-        difficulty="easy",
-        skill=None,
-        correct=correct,
-        score=None if correct is None else float(correct),
-        confidence=confidence,
-        error_class=None if correct else "wrong_answer",
-        error=error,
-        target_logprob=None,
-        target_tokens=None,
-        target_bytes=None,
-        target_top1=None,
-    )
+def type_of(answer: Row, outcomes: str) -> Type | None:
+    (kind,) = types_of(table([answer]), lived(outcomes), HardExampleSettings())
+    return None if kind == NOT_HARD else TYPES[kind]
 
 
 @pytest.mark.parametrize(
@@ -72,17 +57,16 @@ def answer(correct: bool | None, confidence: float | None, error: str | None = N
 def test_the_type_follows_from_the_history(
     outcomes: str, confidence: float | None, expected: Type | None
 ) -> None:
-    newest = answer(outcomes[-1] == "R", confidence)
-    assert type_of(newest, lived(outcomes), HardExampleSettings()) == expected
+    newest = Row(correct=outcomes[-1] == "R", confidence=confidence)
+    assert type_of(newest, outcomes) == expected
 
 
 def test_an_error_is_neither_right_nor_wrong() -> None:
-    failed = answer(None, None, error="too long")
-    assert type_of(failed, lived("RR"), HardExampleSettings()) == "not_scored"
+    assert type_of(Row(error="too long"), "RR") == "not_scored"
 
 
 def test_what_cannot_be_graded_is_not_hard() -> None:
-    assert type_of(answer(None, 0.1), lived(""), HardExampleSettings()) is None
+    assert type_of(Row(confidence=0.1), "") is None
 
 
 def evaluate(

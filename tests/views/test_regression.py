@@ -171,7 +171,7 @@ def test_a_new_checkpoint_costs_one_comparison_whatever_the_run(
     loads: list[object] = []
 
     def note(_c: object, _cu: object, statement: str, *_: object) -> None:
-        if "target_logprob" in statement and "grade.correct" in statement:
+        if "FROM answer_block JOIN" in statement:
             loads.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)

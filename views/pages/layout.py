@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeVar
 import streamlit as st
 
 from errors import DerivedAnew
-from views.observations import VALIDATION
+from views.answers import VALIDATION
 from views.pages import words
 from views.pages.charts import Chart
 from views.pages.meanings import BADGE_COLORS, ICONS, Tone

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from views.observations import VALIDATION
+from views.answers import VALIDATION
 from views.pages import alerts, curves, layout, live, verdict, words
 from views.pages.curves import ACCURACY, LOSS, Measure
 from views.pages.layout import Command
