@@ -29,7 +29,8 @@ def evaluate_one(engine: Engine, worker: Worker, known: Known, *, again: bool) -
 
     with reading(engine) as connection:
         asked = request(connection, known.checkpoint_id, worker.wanted, again=again)
-        hidden = _left_out(connection, known, worker.wanted.suites)
+        shown = _suites_shown(connection, known)
+    hidden = [name for name in shown if name not in {suite.name for suite in worker.suites}]
     if not isinstance(asked, Task):
         _say_why_not(known, asked)
         return
@@ -83,10 +84,11 @@ def _say_why_not(known: Known, stands: Standing) -> None:
             say(f"{known.name} is being evaluated by process {process} on {host}")
 
 
-def _left_out(connection: Connection, known: Known, suites: tuple[str, ...]) -> list[str]:
-    """The suites that views show of a checkpoint now and would not after one on `suites`."""
+def _suites_shown(connection: Connection, known: Known) -> list[str]:
+    """The names of the suites that views show results of for a checkpoint."""
     query = (
-        select(SUITE.c.name, SUITE.c.suite_id)
+        select(SUITE.c.name)
+        .distinct()
         .join(EVALUATION_SUITE, EVALUATION_SUITE.c.suite_id == SUITE.c.suite_id)
         .join(EVALUATION, EVALUATION.c.evaluation_id == EVALUATION_SUITE.c.evaluation_id)
         .where(
@@ -96,7 +98,7 @@ def _left_out(connection: Connection, known: Known, suites: tuple[str, ...]) -> 
         )
         .order_by(SUITE.c.name)
     )
-    return [name for name, suite_id in connection.execute(query) if suite_id not in suites]
+    return list(connection.execute(query).scalars())
 
 
 def _completed(connection: Connection, known: Known) -> int:

@@ -356,6 +356,16 @@ def test_a_narrower_repeat_says_what_views_will_not_show(bench: Bench) -> None:
     assert {row["suite"] for row in bench.show("results")} == {"easy", "hard"}
 
 
+def test_a_suite_with_other_rows_is_another_evaluation_that_hides_nothing(bench: Bench) -> None:
+    bench.evaluate("--checkpoint", "200")
+    file = bench.root.parent / "easy.jsonl"
+    file.write_text(json.dumps(SUITES["easy"][0]) + "\n", encoding="utf-8")
+    ran = bench.evaluate("--checkpoint", "200")
+    assert "views will show" not in ran.out
+    assert "new step 200 has 2 completed evaluations" in ran.out
+    assert {row["suite"]: row["n"] for row in bench.show("results")} == {"easy": 1, "hard": 2}
+
+
 def test_without_a_checkpoint_a_suite_is_evaluated_where_it_is_not_yet(bench: Bench) -> None:
     bench.evaluate("--checkpoint", "200")
     assert bench.evaluate("--once", "--suite", "hard").code == 0
