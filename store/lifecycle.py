@@ -129,8 +129,14 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
             case EvaluationStarted() as event:
                 _start(connection, event, recorded.recorded_at)
             case PredictionsRecorded() as event:
-                recorded_counts[event.evaluation_id, "scored"] += event.scored
-                recorded_counts[event.evaluation_id, "failed"] += event.failed
+                connection.execute(
+                    update(EVALUATION)
+                    .where(EVALUATION.c.evaluation_id == event.evaluation_id)
+                    .values(
+                        scored=EVALUATION.c.scored + event.scored,
+                        failed=EVALUATION.c.failed + event.failed,
+                    )
+                )
             case EvaluationCompleted() as event:
                 _complete(connection, event, recorded.recorded_at)
             case EvaluationFailed() as event:
@@ -156,18 +162,6 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
                 )
             case _:
                 raise TypeError(f"lifecycle does not know {type(recorded.event).__name__}")
-    _count(connection, recorded_counts)
-
-
-def _count(connection: Connection, counts: Counter[tuple[str, str]]) -> None:
-    """Adds what was counted by evaluation and column, and begins to count anew."""
-    for (evaluation_id, column), n in counts.items():
-        connection.execute(
-            update(EVALUATION)
-            .where(EVALUATION.c.evaluation_id == evaluation_id)
-            .values({column: EVALUATION.c[column] + n})
-        )
-    counts.clear()
 
 
 def _with_batches_summed(events: Sequence[Recorded]) -> Iterator[Recorded]:
