@@ -9,7 +9,7 @@ from typing import NamedTuple
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from errors import DatabaseMismatch, StoreError
 from store import backup, postgresql
@@ -89,7 +89,7 @@ def upgrade_safely(
 
     The backup stands in the folder `backups` beside the database. Raises StoreError, before
     anything is changed, while Milepost's processes run on an older schema, and where there is no
-    backup to be had.
+    backup to be had; and where a migration fails, which leaves the database as it was.
     """
     before = schema_number(url)
     if before == SCHEMA_NUMBER:
@@ -100,7 +100,13 @@ def upgrade_safely(
         if with_backup:
             kept = _backup(url, before, progress)
     progress("upgrading")
-    upgrade(url)
+    try:
+        upgrade(url)
+    except DBAPIError as error:
+        raise StoreError(
+            f"the upgrade failed: {str(error.orig).strip()}. The database is as it was, with "
+            f"schema {before}."
+        ) from error
     return Upgraded(before, SCHEMA_NUMBER, kept)
 
 

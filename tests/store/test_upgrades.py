@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from alembic import command
 
+from errors import StoreError
 from settings import Settings
 from store import log
 from store.check import check
 from store.engine import SCHEMA_NUMBER, bare_engine, connect
 from store.events import PredictionsRecorded
 from store.log import Rows
-from store.migrations import config, downgrade, upgrade
+from store.migrations import config, downgrade, schema_number, upgrade, upgrade_safely
 from store.projections import bring_up_to_date
 from store.records import Prediction, TokenTrace
 from tests.views.deriving import eventful
@@ -224,3 +225,33 @@ def test_a_log_from_the_first_schema_gives_the_views_that_one_from_the_present_g
             )
             assert here == there, table
         assert client.execute("SELECT count(*) FROM regression").fetchone()[0] > 0
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(
+    populated: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "milepost.db"
+    upgrade(f"sqlite:///{file}", "0010")
+    populate(file, populated)
+    with opened(file) as client:
+        client.execute("CREATE TABLE alert (in_the_way TEXT)")
+        before = list(client.iterdump())
+    with pytest.raises(
+        StoreError, match=r"failed: table alert already exists\. The database is as"
+    ):
+        upgrade_safely(f"sqlite:///{file}")
+    with opened(file) as client:
+        assert list(client.iterdump()) == before
+    assert schema_number(f"sqlite:///{file}") == 10
+    (backup,) = (tmp_path / "backups").iterdir()
+    assert facts(backup) == facts(file)
+
+
+def test_postgresql_is_upgraded_once_there_is_a_dump(postgres_url: str) -> None:
+    downgrade(postgres_url, f"{SCHEMA_NUMBER - 1:04}")
+    with pytest.raises(StoreError, match="take a pg_dump first, then pass --without-backup"):
+        upgrade_safely(postgres_url)
+    assert schema_number(postgres_url) == SCHEMA_NUMBER - 1
+    done = upgrade_safely(postgres_url, with_backup=False)
+    assert done == (SCHEMA_NUMBER - 1, SCHEMA_NUMBER, None)
+    assert upgrade_safely(postgres_url) == (SCHEMA_NUMBER, SCHEMA_NUMBER, None)
