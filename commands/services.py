@@ -139,7 +139,9 @@ def evaluate(
 
         suites = register_suites(engine, workspace, names, say=say)
         derive()
-        worker = Worker(engine, suites, workspace.settings.evaluation, stop, derive, progress)
+        worker = Worker(
+            engine, suites, workspace.settings.evaluation, stop, derive, progress, workspace.trust
+        )
         if checkpoint is not None:
             evaluate_one(engine, worker, known, again=again)
             return

@@ -23,13 +23,13 @@ import transformers
 from errors import EvaluationFault
 from evaluators.decoder import decoder_of
 from evaluators.generation import Endings
-from evaluators.loading import load_model
+from evaluators.loading import NO_TRUST, load_model
 from evaluators.outcomes import Outcome, Recorder, failed
 from evaluators.passes import Batched, Pass, Single
 from evaluators.planning import Plan, Unencodable, pack
 from evaluators.probe import agree
 from evaluators.prompts import Encoded, Encoder, Limits, PromptFormat
-from settings import EvaluationSettings
+from settings import EvaluationSettings, Trust
 from store.records import Example
 
 __all__ = ["EVALUATOR_VERSION", "Engine", "Outcome", "Plan", "load", "numbers"]
@@ -100,11 +100,11 @@ class Engine:
         return torch.cuda.max_memory_allocated(self.device)
 
 
-def load(path: Path, settings: EvaluationSettings) -> Engine:
+def load(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST) -> Engine:
     """Loads the checkpoint in the folder `path`. Raises ModelLoadFault, SettingsError."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    model, tokenizer, eos = load_model(path, settings)
+    model, tokenizer, eos = load_model(path, settings, trust)
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
     config = model.config.get_text_config(decoder=True)

@@ -1,8 +1,13 @@
-"""Loads a model and its tokenizer from a checkpoint's folder, and from nowhere else."""
+"""Loads a model and its tokenizer from a checkpoint's folder, and from nowhere else.
+
+Only an adapter needs a second folder: its base model's. Nothing that comes with a checkpoint is run
+unless the settings trust it.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +22,8 @@ from transformers import (
 from transformers.utils import logging
 
 from errors import ModelLoadFault, SettingsError
-from settings import EvaluationSettings
+from evaluators import adapters
+from settings import EvaluationSettings, Trust
 
 DTYPES = {
     "float32": torch.float32,
@@ -25,7 +31,21 @@ DTYPES = {
     "float16": torch.float16,
 }
 
+CONFIG = "config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+# The order in which transformers looks.
+MODEL_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
 MAX_KEYS_NAMED = 3
+
+NO_TRUST = Trust()
+
+_LAYER = re.compile(r"(.*)\.(\d+)\..*")
 
 
 class Loaded(NamedTuple):
@@ -39,17 +59,24 @@ class Loaded(NamedTuple):
     eos: frozenset[int]
 
 
-def load_model(path: Path, settings: EvaluationSettings) -> Loaded:
+def load_model(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST) -> Loaded:
     """Loads the checkpoint in the folder `path`.
 
     Raises ModelLoadFault, naming the folder and what to do, for one that does not load whole, and
     SettingsError for a device that this machine does not have.
     """
     device = device_of(settings)
-    _require_config(path)
+    base = _model_folder(path, trust)
+    for folder in dict.fromkeys((path, base)):
+        _refuse_code(folder, trust)
+    _refuse_pickles(base, MODEL_FILES, trust)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    tokenizer = _load_tokenizer(path)
-    model = _load_weights(path, dtype_of(settings, device)).to(device)  # type: ignore[arg-type]
+    tokenizer = _load_tokenizer(path, base, trust)
+    model = _load_weights(base, dtype_of(settings, device), trust)
+    if base != path:
+        _refuse_pickles(path, adapters.WEIGHTS, trust)
+        adapters.attach(model, path, allow_pickle=trust.allow_pickle)
+    model = model.to(device)  # type: ignore[arg-type]
     model.eval()
     eos = _eos(model, tokenizer)
     # Greedy decoding is the argmax of the logits and nothing else: a repetition penalty or a forced
@@ -82,22 +109,60 @@ def dtype_of(settings: EvaluationSettings, device: torch.device) -> torch.dtype:
     return DTYPES[settings.dtype]
 
 
-def _require_config(path: Path) -> None:
-    if (path / "config.json").is_file():
-        return
-    if not (path / "adapter_config.json").is_file():
+def _model_folder(path: Path, trust: Trust) -> Path:
+    """The folder with the model: `path`, or that of the adapter's base. Raises ModelLoadFault."""
+    if (path / CONFIG).is_file():
+        if adapters.is_adapter(path):
+            # transformers puts the adapter onto the model if it can, and says nothing if it can't.
+            adapters.require_peft(path)
+        return path
+    if not adapters.is_adapter(path):
         raise ModelLoadFault(
-            f"{path} has no config.json: save the checkpoint with model.save_pretrained"
+            f"{path} has no {CONFIG}: save the checkpoint with model.save_pretrained"
         )
-    if importlib.util.find_spec("peft") is None:
-        raise ModelLoadFault(f"{path} holds a PEFT adapter: `pip install peft` to evaluate it")
+    return adapters.base_of(path, trust)
 
 
-def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+def _refuse_code(folder: Path, trust: Trust) -> None:
+    """Raises ModelLoadFault when `folder` names code to be run that is not trusted."""
+    for name in (CONFIG, TOKENIZER_CONFIG):
+        if trust.runs_code_of(folder) or not (folder / name).is_file():
+            continue
+        try:
+            document = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ModelLoadFault(f"{folder / name} is not JSON ({error})") from error
+        named = document if isinstance(document, dict) else {}
+        for key, value in named.items():
+            # ORG/NAME as an implementation is a kernel that transformers fetches and runs.
+            kernel = key.endswith("_implementation") and isinstance(value, str) and "/" in value
+            if (key == "auto_map" and value) or kernel:
+                raise ModelLoadFault(
+                    f"{folder / name} names code ({key}), which is not run. If you trust it, name "
+                    "its run or its folder in trust_remote_code under [evaluation]; if "
+                    "transformers knows this architecture itself, delete that key from the file"
+                )
+
+
+def _refuse_pickles(folder: Path, files: tuple[str, ...], trust: Trust) -> None:
+    """Raises ModelLoadFault when the first of `files` that is there is a pickle not allowed."""
+    first = next((name for name in files if (folder / name).is_file()), "")
+    if first.endswith((".bin", ".bin.index.json")) and not trust.allow_pickle:
+        raise ModelLoadFault(
+            f"{folder / first} is a pickle, and loading one can run code that someone hid in it. "
+            "Save as safetensors, or, if you trust where it comes from, set allow_pickle = true "
+            "under [watch]"
+        )
+
+
+def _load_tokenizer(path: Path, base: Path, trust: Trust) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer; that of its base model for an adapter without one."""
+    if base != path and not (path / TOKENIZER_CONFIG).is_file():
+        path = base
     remedy = "save it into the checkpoint with tokenizer.save_pretrained"
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False
+            path, local_files_only=True, trust_remote_code=trust.runs_code_of(path)
         )
     except (MemoryError, torch.OutOfMemoryError):
         raise
@@ -105,7 +170,8 @@ def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         raise ModelLoadFault(
             f"the tokenizer in {path} does not load ({error}): {remedy}"
         ) from error
-    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise ModelLoadFault(f"the tokenizer in {path} is a {type(tokenizer).__name__}: {remedy}")
     # Without these files, transformers makes an empty tokenizer of the model's type.
     names = ["tokenizer.json", *tokenizer.vocab_files_names.values()]
     if not any((path / name).is_file() for name in names):
@@ -113,13 +179,15 @@ def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(path: Path, dtype: torch.dtype, trust: Trust) -> PreTrainedModel:
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
             local_files_only=True,
-            trust_remote_code=False,
+            trust_remote_code=trust.runs_code_of(path),
+            use_safetensors=None if trust.allow_pickle else True,
+            weights_only=True,
             output_loading_info=True,
         )
     except (MemoryError, torch.OutOfMemoryError):
@@ -137,7 +205,25 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
             f"the weights in {path} lack {len(missing)} of the model's tensors ({named}), which "
             "would be random numbers: check that the checkpoint was saved and copied whole"
         )
+    if beyond := sorted(key for key in report["unexpected_keys"] if _is_beyond(model, key)):
+        named = ", ".join(beyond[:MAX_KEYS_NAMED])
+        raise ModelLoadFault(
+            f"the weights in {path} hold layers that its {CONFIG} does not count ({named}), so "
+            "the model would be a part of the one that was trained: put the config.json there "
+            "that belongs to them"
+        )
     return model
+
+
+def _is_beyond(model: PreTrainedModel, key: str) -> bool:
+    """Whether `key` is a tensor of a layer that comes after the model's last one."""
+    found = _LAYER.fullmatch(key)
+    while found is not None:
+        layers = dict(model.named_modules()).get(found[1])
+        if isinstance(layers, torch.nn.ModuleList):
+            return int(found[2]) >= len(layers)
+        found = _LAYER.fullmatch(f"{found[1]}.")
+    return False
 
 
 def _eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

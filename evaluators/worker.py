@@ -32,8 +32,9 @@ from evaluators.claims import (
     recorded_examples,
     standing,
 )
+from evaluators.loading import NO_TRUST
 from evaluators.suites import Suite
-from settings import EvaluationSettings
+from settings import EvaluationSettings, Trust
 from store import log
 from store.engine import reading
 from store.events import (
@@ -71,6 +72,7 @@ class Worker:
     stop: threading.Event
     derive: Callable[[], None]
     progress: Progress
+    trust: Trust = NO_TRUST
 
     @property
     def wanted(self) -> Wanted:
@@ -125,7 +127,7 @@ class Worker:
     def _run(self, task: Task) -> None:
         self._refuse_empty_suites()
         began = time.monotonic()
-        loaded = passes.load(task.path, self.settings)
+        loaded = passes.load(task.path, self.settings, self.trust)
         load_seconds = time.monotonic() - began
         examples = distinct(self.suites)
         with reading(self.engine) as connection:

@@ -15,12 +15,13 @@ from ingest.safetensors import Tensor, read_tensors
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+OTHER_WEIGHTS = "transformers_weights"
 
 LONGEST_NAME = 200
 
 
 class _Store(NamedTuple):
-    """A way in which weights are saved; `shards_index` is the file that names the shards, if any."""
+    """A way in which weights are saved; `shards_index` is the file that names shards, if any."""
 
     single: str
     shards_index: str | None
@@ -66,8 +67,12 @@ def read_weights(folder: Path) -> Weights:
         architecture = _adapter_architecture(folder)
         files, tensors = _read(folder, _stored(folder, _ADAPTER) or _ADAPTER[0])
         return _weights("adapter", (*files, ADAPTER_CONFIG), tensors, architecture)
-    architecture = _architecture(folder)
+    config = read_object(folder / CONFIG)
+    architecture = _architecture(config)
     files, tensors = _read(folder, model or _MODEL[0])
+    # transformers would load that file and leave the ones that it usually looks for.
+    if config.get(OTHER_WEIGHTS) not in (None, files[0]):
+        raise Unusable(f"{CONFIG} names other weights than {files[0]} ({OTHER_WEIGHTS})")
     if has_adapter:
         # transformers puts the adapter onto the model, so it is part of what answers.
         more, _ = _read(folder, _stored(folder, _ADAPTER) or _ADAPTER[0])
@@ -137,9 +142,8 @@ def _read_shards(
     return tuple(sorted(expected)), tuple(tensors)
 
 
-def _architecture(folder: Path) -> str:
+def _architecture(config: dict[str, object]) -> str:
     """The model's class, or else its type."""
-    config = read_object(folder / CONFIG)
     named = config.get("architectures")
     candidates = [*(named if isinstance(named, list) else []), config.get("model_type")]
     for candidate in candidates:

@@ -92,7 +92,7 @@ def test_code_that_comes_with_a_checkpoint_is_not_run(folder: Path) -> None:
     remote = {"auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}}
     (folder / "config.json").write_text(json.dumps({**config, **remote, "model_type": "unheard"}))
     (folder / "code.py").write_text("raise SystemExit('this ran')\n")
-    assert "does not load" in refusal(folder)
+    assert "config.json names code (auto_map), which is not run" in refusal(folder)
 
 
 def test_auto_is_full_precision_on_the_cpu_and_half_on_cuda() -> None:
