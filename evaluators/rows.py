@@ -71,6 +71,8 @@ def parse_row(text: str) -> Content:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise SuiteError("it holds half of a surrogate pair, which is not text") from error
+    if _holds_nul(row):
+        raise SuiteError("it holds the character U+0000, which PostgreSQL cannot store")
     return read_row(row)
 
 
@@ -200,6 +202,20 @@ def _names(names: Sequence[str] | Row) -> str:
     shown = [repr(name) for name in list(names)[:MAX_FIELDS_NAMED]]
     more = len(names) - len(shown)
     return (", ".join(shown) or "none") + (f" and {more} more" if more else "")
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether U+0000 is in any text of a JSON value, however deep."""
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case str() as text if "\0" in text:
+                return True
+            case list() as items:
+                rest += items
+            case dict() as fields:
+                rest += [*fields, *fields.values()]
+    return False
 
 
 def _type(value: Any) -> str:

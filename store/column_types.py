@@ -33,7 +33,29 @@ class WholeNumber(TypeDecorator[int]):
         return int
 
 
-TEXT: TypeEngine[str] = Text(collation="C").with_variant(Text(), "sqlite")
+def storable(text: str) -> str:
+    """The text with ␀ (U+2400) in place of U+0000, which no text of PostgreSQL can hold."""
+    return text.replace("\0", "␀") if "\0" in text else text
+
+
+class Words(TypeDecorator[str]):
+    """A text, ordered by its bytes."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """SQLite orders by bytes anyway."""
+        return Text() if dialect.name == "sqlite" else self.impl_instance
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """The text as both databases can keep it."""
+        return None if value is None else storable(value)
+
+    @property
+    def python_type(self) -> type[str]:
+        """What rows hold."""
+        return str
 
 
 class Json(TypeDecorator[Any]):
@@ -55,6 +77,7 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+TEXT = Words(collation="C")
 INTEGER = WholeNumber()
 REAL_NUMBER: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
 BLOB = LargeBinary()

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, type_coerce
 
+from store.column_types import storable
 from store.schema import TEXT, Json, dumps
 
 Tuple = tuple[Any, ...]
@@ -101,9 +102,7 @@ def _converter(kind: Any) -> Callable[[Any], Any] | None:
     """How a value that is not None goes into a column of this type; None: as it is."""
     if isinstance(kind, Json):
         return dumps
-    if kind.python_type is int:
-        return int
-    return _real if kind.python_type is float else None
+    return {int: int, float: _real, str: storable}.get(kind.python_type)
 
 
 def _real(value: float) -> float:

@@ -144,6 +144,22 @@ def test_every_column_of_every_row_reads_back_equal(engine: Engine) -> None:
     assert (stored["pieces"], stored["logprob"]) == (["Hal", "lö"], b"ab")
 
 
+def test_a_nul_is_kept_as_its_picture_or_within_json(engine: Engine) -> None:
+    one = logs.example("suite", "q", "a")
+    seen = replace(logs.prediction("e", one, Seen("a")), generated_text="a\0b")
+    trace = TokenTrace("e", one.example_id, 0, "generated", ("a", "\0", "b"), b"", b"", b"")
+    rows = Rows(predictions=[seen], traces=[trace])
+    assert log.append(engine, batch(), rows=rows).new
+    assert not log.append(engine, batch(), rows=rows).new
+    reason = CheckpointRemoved(checkpoint_id="c", path="/p", reason="a\0b \\u0000", at="now")
+    log.append(engine, reason)
+    with engine.connect() as connection:
+        text = connection.execute(select(PREDICTION.c.generated_text)).scalar_one()
+        pieces = connection.execute(select(TOKEN_TRACE.c.pieces)).scalar_one()
+        assert (text, pieces) == ("a␀b", ["a", "\0", "b"])
+        assert [recorded.event for recorded in log.read(connection)] == [batch(), reason]
+
+
 def test_positions_have_no_gaps_after_a_refused_append(engine: Engine) -> None:
     log.append(engine, batch("1"))
     with pytest.raises(IntegrityError):

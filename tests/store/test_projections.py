@@ -187,6 +187,15 @@ def test_a_rejected_folder_that_arrives_after_all_is_rejected_no_more(engine: En
         assert connection.execute(select(CHECKPOINT.c.path)).scalar_one() == path
 
 
+def test_a_text_with_nul_is_derived_with_its_picture(engine: Engine) -> None:
+    checkpoint = logs.arrive(engine, 7)
+    logs.fail(engine, "e", checkpoint, ["easy"], message="bad byte \0 in the header")
+    bring_up_to_date(engine, [LIFECYCLE])
+    with engine.connect() as connection:
+        message = connection.execute(select(EVALUATION.c.message)).scalar_one()
+    assert message == "bad byte ␀ in the header"
+
+
 def test_a_slower_process_never_moves_a_projection_back(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
