@@ -102,9 +102,12 @@ def _converter(kind: Any) -> Callable[[Any], Any] | None:
     """How a value that is not None goes into a column of this type; None: as it is."""
     if isinstance(kind, Json):
         return dumps
-    return {int: int, float: _real, str: storable}.get(kind.python_type)
+    return _CONVERTERS.get(kind.python_type)
 
 
 def _real(value: float) -> float:
     """A float, with 0.0 for -0.0: SQLite does not keep the sign of a zero."""
     return float(value) + 0.0
+
+
+_CONVERTERS: dict[type, Callable[[Any], Any]] = {int: int, float: _real, str: storable}
