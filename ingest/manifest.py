@@ -42,16 +42,15 @@ def read_manifest(folder: Path) -> Mapping[str, Listed]:
 
 
 def require_listed(folder: Path, manifest: Mapping[str, Listed]) -> None:
-    """Raises Unfinished for a file that is not there as listed, Unusable for one that is larger."""
+    """Raises Unfinished for a file that is not there with the size listed."""
     for name, listed in manifest.items():
         try:
             size = (folder / name).stat().st_size
         except FileNotFoundError as error:
             raise Unfinished(f"{name}, which {FILE_NAME} names, is not there") from error
-        if size < listed.size:
-            raise Unfinished(f"{name} has {size} of the {listed.size} bytes in {FILE_NAME}")
-        if size > listed.size:
-            raise Unusable(f"{name} has {size} bytes, and {FILE_NAME} says {listed.size}")
+        # A larger file is of another save than the manifest: the folder is being written over.
+        if size != listed.size:
+            raise Unfinished(f"{name} has {size} bytes, and {FILE_NAME} says {listed.size}")
 
 
 def _listed(name: str, entry: object) -> Listed:
