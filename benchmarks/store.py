@@ -7,6 +7,7 @@ gigabyte, some minutes); `--quick` makes one of 50,000. Each measure has a bar.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import sys
 import tempfile
@@ -61,7 +62,9 @@ def main() -> None:
     for one in _lines(costs):
         print(line(one))
     print(line(Line("this process's peak memory, MB", [_peak_mb()], MEMORY_MB)))
-    print(f"\n{time.perf_counter() - began:,.0f} s in all.")
+    load, processors = os.getloadavg()[0], os.cpu_count()
+    print(f"\n{time.perf_counter() - began:,.0f} s in all.", end=" ")
+    print(f"The machine's load was {load:.1f} at the end, on {processors} processors.")
 
 
 def _lines(costs: Sequence[Costs]) -> Iterator[Line]:

@@ -20,7 +20,7 @@ from views.view import Column, Unit, View
 Shown = Unit | Literal["change", "points", "pace", "percent", "status", "name"]
 
 DASH = "–"
-PAGE = 1000  # rows: what a browser shows at once, and the database gives in milliseconds
+PAGE = 500  # rows: what a browser shows at once, and the database gives in milliseconds
 STATUS_COLUMNS = frozenset({"verdict", "status", "severity"})
 NAME_COLUMNS = frozenset({"kind", "type", "error_class"})
 _SHARES = frozenset({"share", "change", "points", "pace"})
