@@ -13,7 +13,8 @@ demo: $(INSTALLED)  ## train a small model, evaluate its checkpoints, show what 
 	$(BIN)/milepost demo
 
 test: $(INSTALLED)  ## all tests, on real parts
-	scripts/need rsync:rsync sshd:openssh-server ssh:openssh-client chromium:chromium
+	scripts/need rsync:rsync sshd:openssh-server ssh:openssh-client chromium:chromium \
+		sqlite3:sqlite3
 	$(BIN)/pytest
 
 check: $(INSTALLED)  ## format, lint, types, then all tests (docs are checked by tests)
