@@ -33,7 +33,8 @@ def test_every_view_says_again_what_it_said_at_each_moment(engine: Engine) -> No
             moments.append((happened, log.head(connection), shown(engine)))
     now = stored(engine, PROJECTIONS)
     assert len(moments) > 15
-    for happened, position, rows in moments:
+    some = moments if engine.dialect.name == "sqlite" else moments[::5]  # it takes seconds
+    for happened, position, rows in some:
         with past.as_of(engine, position) as earlier:
             assert bring_up_to_date(earlier, PROJECTIONS) == []
             assert shown(earlier) == rows, happened
@@ -41,7 +42,8 @@ def test_every_view_says_again_what_it_said_at_each_moment(engine: Engine) -> No
 
 
 @pytest.mark.parametrize("name", [view.name for view in VIEWS])
-def test_what_a_view_needs_is_enough_to_derive_it(engine: Engine, name: str) -> None:
+def test_what_a_view_needs_is_enough_to_derive_it(sqlite_engine: Engine, name: str) -> None:
+    engine = sqlite_engine  # what a view needs is the same on each database
     for _ in eventful(engine):
         pass
     assert bring_up_to_date(engine, PROJECTIONS) == []
