@@ -194,9 +194,11 @@ def _gaps(what: str, means: Mapping[str, float | None]) -> list[str]:
 
 def harmonic_mean(shares: Sequence[float]) -> float:
     """The harmonic mean of one or more shares; 0 if one of them is."""
-    if 0.0 in shares:
+    least = min(shares)
+    if least == 0.0:
         return 0.0
-    return len(shares) / math.fsum(1 / share for share in shares)
+    # Against the least, so that the inverse of a tiny share is no infinity.
+    return least * len(shares) / math.fsum(least / share for share in shares)
 
 
 def _easy_first(difficulty: str) -> tuple[int, str]:
@@ -250,7 +252,7 @@ def view(settings: Settings) -> View:
         projections=(
             Projection(
                 name="ranking",
-                version=1,
+                version=2,
                 tables=(RANKING,),
                 listens=CHANGES,
                 derive=derive_with(settings.ranking),
