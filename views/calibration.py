@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,8 @@ ALL = "all"
 LEVEL = 0.05
 
 
-class Sure(NamedTuple):
+@dataclass(frozen=True)
+class Sure:
     """Answers: how sure the checkpoint was of each (0 to 1), and whether it is right."""
 
     confidence: NDArray[np.float64]
@@ -61,12 +62,12 @@ class Sure(NamedTuple):
         usable = answers.graded & ~np.isnan(answers.confidence)
         return cls(answers.confidence[usable], answers.right[usable])
 
-    @property
+    @cached_property
     def n(self) -> int:
         """How many answers there are."""
         return len(self.confidence)
 
-    @property
+    @cached_property
     def n_right(self) -> int:
         """How many of them are right."""
         return int(self.correct.sum())
@@ -76,7 +77,7 @@ class Sure(NamedTuple):
         """The share that is right, of at least one answer."""
         return self.n_right / self.n
 
-    @property
+    @cached_property
     def mean_confidence(self) -> float:
         """Of at least one answer."""
         return total(self.confidence) / self.n
@@ -110,15 +111,13 @@ def split(answers: Sure, edges: Sequence[float]) -> list[Sure]:
     """The answers of each bin, empty ones too; `edges` rise from 0 to 1."""
     last = len(edges) - 2
     bins = np.minimum(np.searchsorted(edges, answers.confidence, side="right") - 1, last)
-    return [
-        Sure(answers.confidence[bins == number], answers.correct[bins == number])
-        for number in range(last + 1)
-    ]
+    order = np.argsort(bins, kind="stable")
+    ends = np.searchsorted(bins[order], range(1, last + 1))
+    return [Sure(answers.confidence[rows], answers.correct[rows]) for rows in np.split(order, ends)]
 
 
-def bins_of(answers: Sure, edges: Sequence[float]) -> list[Bin]:
-    """One bin between each two edges."""
-    groups = split(answers, edges)
+def bins_of(groups: Sequence[Sure], edges: Sequence[float]) -> list[Bin]:
+    """What is told of the answers of each bin, between each two edges."""
     return [_bin(*ends, group) for ends, group in zip(pairwise(edges), groups, strict=True)]
 
 
@@ -140,13 +139,12 @@ def brier(answers: Sure) -> float:
     return total(np.square(answers.confidence - answers.correct)) / answers.n
 
 
-def judge(answers: Sure, settings: CalibrationSettings) -> Calibration:
-    """What the answers, in bins with the edges in `settings`, say."""
+def judge(answers: Sure, groups: Sequence[Sure], settings: CalibrationSettings) -> Calibration:
+    """What the answers, and in `groups` those of each bin with the edges in `settings`, say."""
     n = answers.n
     if n < settings.min_examples:
         reason = f"too few to tell: {n} examples, {settings.min_examples} needed"
         return Calibration(n, None, None, "too few to tell", reason)
-    groups = split(answers, settings.edges)
     bins = zip(pairwise(settings.edges), groups, strict=True)
     labelled = [("", answers)]
     labelled += [(f" between {low:g} and {high:g}", own) for (low, high), own in bins if own.n]
@@ -220,8 +218,9 @@ def derive(settings: CalibrationSettings, connection: Connection, evaluation_id:
     for difficulty, group in {**groups, ALL: answers}.items():
         key = {"evaluation_id": evaluation_id, "difficulty": difficulty}
         sure = Sure.of(group)
-        verdicts.append({**key, **vars(judge(sure, settings))})
-        bins += [{**key, **vars(one)} for one in bins_of(sure, settings.edges)]
+        by_bin = split(sure, settings.edges)
+        verdicts.append({**key, **vars(judge(sure, by_bin, settings))})
+        bins += [{**key, **vars(one)} for one in bins_of(by_bin, settings.edges)]
     connection.execute(insert(VERDICT), verdicts)
     connection.execute(insert(BIN), bins)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, PrimaryKeyConstraint, Table
 
@@ -70,32 +71,32 @@ def patterns(answers: Answers) -> list[Pattern]:
     wrong_of = {role: int((wrong & counted.role.are(role)).sum()) for role in counted.role.names}
     found: list[Pattern] = []
     for group in groups((counted.role, counted.difficulty, counted.skill)):
-        members = counted[group]
-        found += [
-            _pattern(members[rows], len(group), wrong_of)
-            for rows in groups((members.error_class,))
-            if members.error_class.at(rows[0]) is not None
-        ]
+        for part in groups((counted.error_class[group],)):
+            rows = group[part]
+            if counted.error_class.at(rows[0]) is not None:
+                found.append(_pattern(counted, rows, len(group), wrong_of))
     found.sort(key=_most_frequent_first)
     return [replace(one, rank=rank) for rank, one in enumerate(found, start=1)]
 
 
-def _pattern(rows: Answers, of_examples: int, wrong_of: Mapping[str | None, int]) -> Pattern:
-    """One pattern, before it has its rank, from the answers that show it."""
-    sample = np.argmin(rows.example_id)
-    error, role = rows.error.at(sample), rows.role.at(sample)
+def _pattern(
+    answers: Answers, rows: NDArray[np.intp], of_examples: int, wrong_of: Mapping[str | None, int]
+) -> Pattern:
+    """One pattern, before it has its rank, from the rows that show it."""
+    sample = rows[np.argmin(answers.example_id[rows])]
+    error, role = answers.error.at(sample), answers.role.at(sample)
     return Pattern(
         rank=0,
         role=role,
-        difficulty=rows.difficulty.at(sample),
-        skill=rows.skill.at(sample),
-        error_class=rows.error_class.at(sample),
+        difficulty=answers.difficulty.at(sample),
+        skill=answers.skill.at(sample),
+        error_class=answers.error_class.at(sample),
         n=len(rows),
         share=len(rows) / wrong_of[role] if error is None else None,
         of_examples=of_examples,
-        suite_id=rows.suite_id.at(sample),
-        example_id=rows.example_id[sample].decode(),
-        sample=int(rows.sample[sample]),
+        suite_id=answers.suite_id.at(sample),
+        example_id=answers.example_id[sample].decode(),
+        sample=int(answers.sample[sample]),
         reason=error,
     )
 

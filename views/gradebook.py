@@ -72,19 +72,31 @@ def mark(evaluation_id: str, suites: Sequence[Suite], predictions: Sequence[Tupl
 
 
 def _mark(evaluation_id: str, suite: Suite, predictions: Sequence[Tuple]) -> Marked:
-    index = suite.index
+    suite_id, index, gradings = suite.suite_id, suite.index, suite.gradings
     rows = [row for row in predictions if row[0] in index]
     places = [index[row[0]] for row in rows]
     grades: list[Tuple] = []
     for place, row in zip(places, rows, strict=True):
-        grader, grade, confidence = _grade(suite, place, row)
+        example_id, sample, text, finish_reason, logprob, choice_logprobs, error = row[:7]
+        grader, grade, confidence = suite.grader, NOT_SCORED, None
+        if error is None:
+            grade = NOT_GRADED
+            grade_one = gradings[place]
+            if text is not None and suite.kinds[place] != "text":
+                # A sum of rounded log-probabilities can come out a hair above 0.
+                confidence = min(1.0, math.exp(logprob))
+                if grade_one is not None:
+                    grade = grade_one(text, finish_reason == "length")
+            if choice_logprobs is not None and suite.kinds[place] == "choice":
+                grader = grading.CHOICE
+                grade, confidence = _choose(suite, place, json.loads(choice_logprobs))
         correct, score, parsed, expected, error_class = grade
         grades.append(
             (
                 evaluation_id,
-                suite.suite_id,
-                row[0],
-                row[1],
+                suite_id,
+                example_id,
+                sample,
                 grader,
                 None if correct is None else int(correct),
                 score,
@@ -97,25 +109,13 @@ def _mark(evaluation_id: str, suite: Suite, predictions: Sequence[Tuple]) -> Mar
     return Marked(suite, _columns(suite, places, rows, grades), grades)
 
 
-def _grade(suite: Suite, place: int, row: Tuple) -> tuple[str | None, Grade, float | None]:
-    """The grader's name, the grade, and the confidence, of one row of `predictions_of`."""
-    _, _, text, finish_reason, logprob, choice_logprobs, error, *_ = row
-    if error is not None:
-        return suite.grader, NOT_SCORED, None
-    if choice_logprobs is not None and suite.kinds[place] == "choice":
-        choices, logprobs = suite.choices[place], json.loads(choice_logprobs)
-        assert choices is not None
-        highest = max(logprobs)
-        confidence = 1 / math.fsum(math.exp(one - highest) for one in logprobs)
-        return grading.CHOICE, grade_choice(choices, logprobs, suite.targets[place]), confidence
-    if text is None or suite.kinds[place] == "text":
-        return suite.grader, NOT_GRADED, None
-    # A sum of rounded log-probabilities can come out a hair above 0.
-    confidence = min(1.0, math.exp(logprob))
-    grade_one = suite.gradings[place]
-    if grade_one is None:
-        return None, NOT_GRADED, confidence
-    return suite.grader, grade_one(text, finish_reason == "length"), confidence
+def _choose(suite: Suite, place: int, logprobs: Sequence[float]) -> tuple[Grade, float]:
+    """The grade of a multiple-choice row, and the chosen option's share among the options."""
+    choices = suite.choices[place]
+    assert choices is not None
+    highest = max(logprobs)
+    confidence = 1 / math.fsum(math.exp(one - highest) for one in logprobs)
+    return grade_choice(choices, logprobs, suite.targets[place]), confidence
 
 
 def _columns(

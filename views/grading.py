@@ -106,16 +106,24 @@ def grading(grader: str, target: str) -> Grading:
     Raises SettingsError for an unknown grader.
     """
     judge = _GRADERS[resolve(grader)](target)
+    # What most answers get: word for word what was asked for.
+    perfect: Grade | None = None
 
     def grade_one(generated: str, truncated: bool) -> Grade:
+        nonlocal perfect
+        if perfect is not None and generated == target:
+            return perfect
         if judge is None:
             return NOT_GRADED
         found = judge(generated)
         score, parsed, expected, _ = found
-        if score == 1.0:
-            return Grade(True, score, parsed, expected, None)
-        error_class = _error_class(found, generated, target, truncated)
-        return Grade(False, score, parsed, expected, error_class)
+        if score != 1.0:
+            error_class = _error_class(found, generated, target, truncated)
+            return Grade(False, score, parsed, expected, error_class)
+        grade = Grade(True, score, parsed, expected, None)
+        if generated == target:
+            perfect = grade
+        return grade
 
     return grade_one
 
@@ -152,7 +160,7 @@ def _exact(target: str) -> _Judge:
     expected = tidy(target)
 
     def judge(generated: str) -> _Verdict:
-        parsed = expected if generated == target else tidy(generated)
+        parsed = tidy(generated)
         return _Verdict(float(parsed == expected), parsed, expected)
 
     return judge

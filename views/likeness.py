@@ -42,12 +42,12 @@ def is_loop(text: str) -> bool:
     if _repeats(tail.split(), LOOP_REPEATS):
         return True
     characters = tail[-LOOP_REPEATS * LOOP_CHARACTERS :]
-    if len(characters) < LOOP_CHARACTERS:
+    # Half of the least that must repeat stands there twice, one period apart.
+    half = characters[-LOOP_CHARACTERS // 2 :]
+    if half not in characters[-LOOP_CHARACTERS - len(half) : -1]:
         return False
-    last = characters[-1]
     return any(
-        characters[-1 - period] == last
-        and _ends_in_period(characters, period, max(LOOP_REPEATS * period, LOOP_CHARACTERS))
+        _ends_in_period(characters, period, max(LOOP_REPEATS * period, LOOP_CHARACTERS))
         for period in range(1, len(characters) // LOOP_REPEATS + 1)
     )
 
@@ -73,31 +73,34 @@ def _ends_in_period(units: Sequence[str], period: int, length: int) -> bool:
 
 
 def _within_edits(one: str, other: str, limit: int) -> bool:
-    """Whether the Levenshtein distance is at most `limit`, which is small.
+    """Whether the Levenshtein distance is at most `limit`, which is 0, 1 or 2.
 
-    What is alike at both ends costs nothing. Of the rest both ends differ, so that a single edit is
-    enough only for single characters; else an edit of each kind is tried on the first one.
+    What is alike at both ends costs nothing. What is left differs at both ends, and so needs an
+    edit at each of them; with two edits all between must be alike.
     """
-    if abs(len(one) - len(other)) > limit:
+    longer, shorter = (one, other) if len(one) >= len(other) else (other, one)
+    more = len(longer) - len(shorter)
+    if more > limit:
         return False
-    one, other = _without_common_start(one, other)
-    if not one or not other:
+    longer, shorter = _from_first_difference(longer, shorter)
+    if shorter and longer[-1] == shorter[-1]:
+        ends = _from_first_difference(longer[::-1], shorter[::-1])
+        longer, shorter = (end[::-1] for end in ends)
+    if not shorter:
         return True
-    if one[-1] == other[-1]:
-        last, last_other = _without_common_start(one[::-1], other[::-1])
-        one, other = last[::-1], last_other[::-1]
-        if not one or not other:
-            return True
     if limit < 2:
-        return limit == len(one) == len(other) == 1
-    return (
-        _within_edits(one[1:], other[1:], limit - 1)
-        or _within_edits(one[1:], other, limit - 1)
-        or _within_edits(one, other[1:], limit - 1)
-    )
+        return limit == len(longer) == 1
+    if len(shorter) == 1:
+        return len(longer) - (shorter in longer) <= limit
+    core = longer[1:-1]
+    if more == 2:
+        return core == shorter
+    if more == 1:
+        return core in (shorter[1:], shorter[:-1])
+    return core == shorter[1:-1] or longer[1:] == shorter[:-1] or longer[:-1] == shorter[1:]
 
 
-def _without_common_start(one: str, other: str) -> tuple[str, str]:
+def _from_first_difference(one: str, other: str) -> tuple[str, str]:
     for index, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return one[index:], other[index:]

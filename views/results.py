@@ -6,7 +6,9 @@ results that say why and hold no number; one that has not ended gets none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -36,13 +38,29 @@ from views.view import Column, View
 def derive(connection: Connection, events: Sequence[Recorded]) -> None:
     """Writes the grades and results of the evaluations that the events touch anew."""
     suites: dict[str, Suite] = {}
-    for evaluation_id, ended in sorted(_touched(connection, events).items()):
-        for table in (GRADE, RESULT, ANSWER_BLOCK):
-            connection.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
-        ending = ending_of(connection, evaluation_id) if ended else None
-        if ending is not None:
-            own = _suites_of(connection, evaluation_id, suites)
-            _derive_evaluation(connection, evaluation_id, own, ending)
+    with collector_paused():
+        for evaluation_id, ended in sorted(_touched(connection, events).items()):
+            for table in (GRADE, RESULT, ANSWER_BLOCK):
+                connection.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
+            ending = ending_of(connection, evaluation_id) if ended else None
+            if ending is not None:
+                own = _suites_of(connection, evaluation_id, suites)
+                _derive_evaluation(connection, evaluation_id, own, ending)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keeps the cyclic garbage collector from walking over ten thousands of rows again and again.
+
+    They hold no cycles: all are freed without it. It costs a tenth of the time otherwise.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _touched(connection: Connection, events: Sequence[Recorded]) -> dict[str, bool]:

@@ -19,7 +19,7 @@ from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import shown
 from views import calibration
-from views.calibration import Sure, bins_of, brier, ece, judge, split
+from views.calibration import Bin, Calibration, Sure, brier, ece, split
 
 EDGES = CalibrationSettings().edges
 VIEW = calibration.view(Settings())
@@ -35,6 +35,14 @@ def sure(confidence: float, right: int, wrong: int) -> list[Answer]:
 def columns(sample: Sequence[Answer]) -> Sure:
     confidence, correct = zip(*sample, strict=True)
     return Sure(np.array(confidence), np.array(correct))
+
+
+def judge(answers: Sure, settings: CalibrationSettings) -> Calibration:
+    return calibration.judge(answers, split(answers, settings.edges), settings)
+
+
+def bins_of(answers: Sure, edges: Sequence[float]) -> list[Bin]:
+    return calibration.bins_of(split(answers, edges), edges)
 
 
 def test_ece_and_brier_of_four_answers_worked_out_by_hand() -> None:
