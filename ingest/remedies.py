@@ -137,7 +137,7 @@ _BY_CODE = {
 
 # These say only that there was an error, or a number that differs from one time to the next.
 _IDLE = re.compile(
-    r"rsync: (?:\[\w+\] )?(?:connection unexpectedly closed|write error: Broken pipe)[^\n]*"
+    r"rsync: (?:\[\w+\] )?(?:connection unexpectedly closed|[^\n]*: Broken pipe)[^\n]*"
     r"|rsync error: [^\n]*|\(see the rsync manpage[^\n]*|@{20,}"
 )
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
@@ -159,10 +159,8 @@ def explain(ended: Ended) -> str:
 
 def words(ended: Ended) -> str:
     """The lines of rsync's last words that say something, fit for a log and a terminal."""
-    text = ended.last_words.encode("utf-8", "backslashreplace").decode("utf-8")
-    lines = [_CONTROL.sub("", line).strip() for line in text.splitlines()]
-    telling = [line for line in lines if line and not _IDLE.fullmatch(line)]
-    if telling:
+    lines = _lines(ended)
+    if telling := [line for line in lines if not _IDLE.fullmatch(line)]:
         return "\n".join(telling)
     if ended.exit_code < 0:
         return f"rsync was ended by signal {-ended.exit_code}"
@@ -170,9 +168,19 @@ def words(ended: Ended) -> str:
     return summary[-1] if summary else f"rsync ended with exit code {ended.exit_code}"
 
 
+def tells(ended: Ended) -> bool:
+    """Whether the words say more than that there was an error."""
+    return any(not _IDLE.fullmatch(line) for line in _lines(ended))
+
+
 def is_gone(ended: Ended) -> bool:
     """Whether rsync found that the folder it should copy is not there."""
     return ended.exit_code == 23 and bool(re.search(_GONE, ended.last_words, re.MULTILINE))
+
+
+def _lines(ended: Ended) -> list[str]:
+    text = ended.last_words.encode("utf-8", "backslashreplace").decode("utf-8")
+    return [clean for line in text.splitlines() if (clean := _CONTROL.sub("", line).strip())]
 
 
 def _trouble(ended: Ended) -> _Trouble | None:

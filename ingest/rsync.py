@@ -34,6 +34,8 @@ LAST_WORDS = 2000
 POLL_SECONDS = 0.05
 # What rsync gets between SIGTERM and SIGKILL, to put aside what has come of a file.
 GRACE_SECONDS = 10.0
+# What ssh gets after rsync has ended, to say why.
+WORDS_SECONDS = 1.0
 # So many unanswered questions of ssh within the time limit, and the host counts as gone.
 PROBES = 3
 
@@ -52,7 +54,7 @@ _COPY = (
 _UNITS = {b"k": 1024, b"M": 1024**2, b"G": 1024**3, b"T": 1024**4}
 _PROGRESS = re.compile(rb"(\d+)\s+\d+%\s+([\d.]+)([kMGT])B/s")
 _ENTRY = re.compile(r"(.)\S{9}\S*\s+[\d,.]+\s+(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (.*)")
-_CHANGE = re.compile(r"(\S{11}) (\d+) .*")
+_CHANGE = re.compile(r"(.{11}) (\d+) .*")
 
 
 class Ended(NamedTuple):
@@ -139,7 +141,9 @@ class Rsync:
             *self._excluding(),
             *("--", f"{source}/", f"{target}/"),
         )
-        found = [one for line in ended.output.splitlines() if (one := _CHANGE.fullmatch(line))]
+        changes = (_CHANGE.fullmatch(line) for line in ended.output.splitlines())
+        # Of a folder that is here only its time can differ, and that says nothing.
+        found = [one for one in changes if one is not None and not one[1].startswith(".d")]
         files = [int(one[2]) for one in found if one[1].startswith(">f")]
         return ended, Pending(len(found), sum(files))
 
@@ -188,10 +192,11 @@ class Rsync:
                 break
             if progress is not None:
                 _report(output.getvalue(), progress)
+        if process.process.exit_code != 0:
+            # Of rsync's processes one may outlive another that was killed, and write on; and ssh
+            # may be about to say why it ended.
+            _end_group(process.pid, WORDS_SECONDS)
         process.wait()
-        if process.exit_code != 0:
-            # One of its processes may outlive the one that was killed, and write on.
-            _end_group(process.pid)
         if progress is not None:
             _report(output.getvalue(), progress)
         return Ended(
@@ -241,15 +246,25 @@ class _End(BytesIO):
         return super().write(kept)
 
 
-def _end_group(group: int) -> None:
-    """SIGTERM, on which rsync keeps what has come of a file; SIGKILL for what does not heed it."""
-    deadline = time.monotonic() + GRACE_SECONDS
-    members = _members(group)
-    _send(members, signal.SIGTERM)
-    while members and time.monotonic() < deadline:
+def _end_group(group: int, after: float = 0.0) -> None:
+    """SIGTERM `after` so many seconds, on which rsync keeps what has come of a file; then SIGKILL.
+
+    Returns as soon as no process of the group is left.
+    """
+    members = _wait_for(group, after)
+    for number, seconds in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, 0.0)):
+        for one in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, number)
+        members = _wait_for(group, seconds)
+
+
+def _wait_for(group: int, seconds: float) -> list[int]:
+    """The processes of `group` that have not ended after so long."""
+    deadline = time.monotonic() + seconds
+    while (members := _members(group)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        members = _members(group)
-    _send(members, signal.SIGKILL)
+    return members
 
 
 def _members(group: int) -> list[int]:
@@ -260,12 +275,6 @@ def _members(group: int) -> list[int]:
             if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
     return found
-
-
-def _send(processes: list[int], number: signal.Signals) -> None:
-    for one in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(one, number)
 
 
 def _report(output: bytes, progress: Progress) -> None:

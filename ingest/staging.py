@@ -41,15 +41,18 @@ def clear(staging: Path, keep: Collection[tuple[str, str]]) -> None:
         for folder in list(run.iterdir()):
             if (run.name, folder.name) not in keep:
                 shutil.rmtree(folder)
-        if not any(run.iterdir()):
-            run.rmdir()
+        _drop_empty(run)
 
 
 def drop(folder: Path) -> None:
     """Deletes RUN/NAME in staging, and RUN with it when nothing else is in it."""
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
-        folder.parent.rmdir()
+    _drop_empty(folder.parent)
+
+
+def _drop_empty(run: Path) -> None:
+    if run.is_dir() and not any(run.iterdir()):
+        run.rmdir()
 
 
 def drop_partials(folder: Path) -> None:
@@ -80,6 +83,7 @@ def publish(staged: Path, target: Path) -> bool:
             return False
         raise
     _flush(target.parent)
+    _drop_empty(staged.parent)
     return True
 
 

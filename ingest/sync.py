@@ -24,7 +24,7 @@ from ingest.candidates import Candidate, find_candidates, is_text
 from ingest.fingerprint import snapshot
 from ingest.journal import Journal
 from ingest.ledger import taken
-from ingest.remedies import Answer, answer_to, explain, is_gone, words
+from ingest.remedies import Answer, answer_to, explain, is_gone, tells, words
 from ingest.rsync import VANISHED, Ended, Entry, Pending, Rsync, Speed, is_remote
 from ingest.staging import alone, clear, drop, drop_partials, publish, size_of
 from settings import FILE_NAME, SyncSettings, Workspace
@@ -338,20 +338,22 @@ class _Puller:
         return Waiting(run, name, words(ended))
 
     def _patiently(self, attempt: Callable[[], Ended], got: Callable[[], int]) -> Ended:
-        """The end of the last `attempt`; one whose connection broke is made again.
+        """How `attempt` ended; one whose connection broke is made again.
 
-        `got` is how much is here: as long as that grows, the source is given another chance.
+        `got` is how much is here: as long as that grows, the source is given another chance. Of
+        attempts that all broke, the last that says why is what comes back.
         """
-        tries, most = 0, got()
+        tries, most, told = 0, got(), None
         while True:
             ended = attempt()
             tries += 1
             if answer_to(ended) is not Answer.AGAIN or self.stop.is_set():
                 return ended
+            told = ended if tells(ended) else told
             if (now := got()) > most:
                 tries, most = 1, now
             if tries == TRIES or self.stop.wait(FIRST_PAUSE_SECONDS * 2 ** (tries - 1)):
-                return ended
+                return told or ended
 
     def _fail(self, ended: Ended, candidate: Candidate | None, began: float) -> SyncFailed:
         seconds = time.monotonic() - began

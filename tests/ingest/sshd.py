@@ -82,6 +82,7 @@ class Sshd:
 @contextmanager
 def serving(folder: Path, port: int | None = None, more: str = "") -> Iterator[Sshd]:
     """An sshd with its keys and its log in `folder`; `more` is added to its configuration."""
+    folder.mkdir(exist_ok=True)
     for name in ("host", "user"):
         if not (folder / name).exists():
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
@@ -97,6 +98,7 @@ HostKey {folder / "host"}
 AuthorizedKeysFile {folder / "user.pub"}
 PasswordAuthentication no
 KbdInteractiveAuthentication no
+KexAlgorithms curve25519-sha256
 PermitRootLogin yes
 StrictModes no
 UsePAM no

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,13 +14,13 @@ from sqlalchemy import Engine
 from errors import SettingsError, SyncFault
 from ingest.arrival import Complete, judge
 from ingest.candidates import Candidate, find_candidates
-from ingest.rsync import Entry, is_remote
-from ingest.sync import Moving, Round, Waiting, pull, run_sync
+from ingest.rsync import Entry
+from ingest.sync import Moving, Round, Waiting, run_sync
 from settings import Settings, SyncSettings, Workspace
-from store import log
-from store.events import Event, SyncCompleted, SyncFailed
+from store.events import SyncCompleted, SyncFailed
 from tests import logs
-from tests.ingest.folders import make_checkpoint, tensors, wait_for, write_trainer_state
+from tests.ingest.ends import Ends, names
+from tests.ingest.folders import tensors, wait_for, write_trainer_state
 
 # What ssh does, without the network: leaves out its options and the host, and runs the rest.
 REMOTE_SHELL = """#!/bin/sh
@@ -33,52 +31,6 @@ done
 shift
 exec sh -c "$*"
 """
-
-
-@dataclass
-class Ends:
-    """Both ends of a sync: the trainer's folder of runs, and the workspace's folders."""
-
-    tmp_path: Path
-    engine: Engine
-    prefix: str
-    settings: SyncSettings = field(default_factory=SyncSettings)
-
-    @property
-    def runs(self) -> Path:
-        return self.tmp_path / "trainer's runs"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.tmp_path / "checkpoints"
-
-    @property
-    def staging(self) -> Path:
-        return self.checkpoints / ".staging"
-
-    def save(self, step: int, run: str = "run") -> Path:
-        """The trainer saves a checkpoint whose content is its step."""
-        return make_checkpoint(self.runs / run / f"checkpoint-{step}", float(step))
-
-    def pull(
-        self,
-        source: Path | None = None,
-        on_progress: Callable[[Moving], None] | None = None,
-        stop: threading.Event | None = None,
-    ) -> Round:
-        return pull(
-            f"{self.prefix}{source or self.runs}",
-            self.checkpoints,
-            self.staging,
-            self.settings,
-            self.engine,
-            stop=stop,
-            on_progress=on_progress,
-        )
-
-    def events(self) -> list[Event]:
-        with self.engine.connect() as connection:
-            return [recorded.event for recorded in log.read(connection)]
 
 
 @pytest.fixture
@@ -113,10 +65,6 @@ def local(tmp_path: Path, engine: Engine) -> Ends:
     both = Ends(tmp_path, engine, "")
     both.runs.mkdir()
     return both
-
-
-def names(found: Round) -> list[str]:
-    return [f"{one.run}/{one.name}" for one in found.pulled]
 
 
 def test_a_whole_checkpoint_is_taken_without_what_evaluating_does_not_need(ends: Ends) -> None:
@@ -177,14 +125,6 @@ def test_a_runs_name_is_its_folders(source: str, run: str) -> None:
 def test_a_run_without_a_name_is_refused() -> None:
     with pytest.raises(SettingsError, match="Write the folder's whole path"):
         find_candidates("host:.", [Entry("checkpoint-1", "2026")])
-
-
-@pytest.mark.parametrize(
-    ("source", "remote"),
-    [("/a:b", False), ("a/b:c", False), ("h:/a", True), ("u@h:a", True), ("rsync://h/m", True)],
-)
-def test_a_colon_before_any_slash_makes_a_source_remote(source: str, remote: bool) -> None:
-    assert is_remote(source) == remote
 
 
 def test_an_incomplete_checkpoint_waits_in_staging_and_is_taken_when_complete(local: Ends) -> None:
