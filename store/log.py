@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, Table, func, insert, select, text
+from sqlalchemy import Connection, Engine, Row, Table, func, insert, select
 
 from errors import ConcurrencyError, EventConflict
 from store import chain, tuples
 from store.chain import Fields, digest_of_rows, link
 from store.engine import lock_log
-from store.events import TYPES, Event, load
+from store.events import Event, load
 from store.records import Example, Prediction, TokenTrace
 from store.schema import EVENT, EXAMPLE, GENESIS, PREDICTION, TOKEN_TRACE
 from store.tuples import Tuple
@@ -140,7 +140,8 @@ def _refuse_conflict(
 ) -> None:
     """Raises EventConflict if the event that is there has another payload or other rows."""
     named = f"event {event.event_id} ({type(event).__name__}, position {stored.position})"
-    if stored.payload != payload:
+    # One that an older version wrote down says the same in other words.
+    if stored.payload != payload and _recorded(stored).event != event:
         raise EventConflict(
             f"{named} is in the log with another payload.\n"
             f"  there: {stored.payload}\n  new:   {payload}"
@@ -213,29 +214,6 @@ def latest_of(connection: Connection, kind: type[Event]) -> Recorded | None:
     newest_first = select(EVENT).where(EVENT.c.type == kind.__name__)
     row = connection.execute(newest_first.order_by(EVENT.c.position.desc()).limit(1)).first()
     return None if row is None else _recorded(row)
-
-
-# Which types of event does the log hold? One look into the index for each.
-_TYPES = """
-WITH RECURSIVE found(type) AS (
-    SELECT min(type) FROM event
-    UNION ALL
-    SELECT (SELECT min(event.type) FROM event WHERE event.type > found.type)
-    FROM found WHERE found.type IS NOT NULL
-)
-SELECT type FROM found WHERE type IS NOT NULL
-"""
-
-
-def refuse_unknown(connection: Connection) -> None:
-    """Raises UnknownEvent if the log holds a type that this Milepost does not know.
-
-    Whoever reads only some types would pass over it, and show what is no longer true.
-    """
-    for (name,) in connection.execute(text(_TYPES)):
-        if name not in TYPES:
-            first = select(EVENT).where(EVENT.c.type == name).order_by(EVENT.c.position).limit(1)
-            _recorded(connection.execute(first).one())
 
 
 def position_at(connection: Connection, moment: str) -> int:

@@ -22,6 +22,7 @@ from store.engine import lock_derivations, reading
 from store.events import Event
 from store.log import Recorded
 from store.schema import PROJECTION
+from store.vocabulary import refuse_unknown
 
 Derive = Callable[[Connection, Sequence[Recorded]], None]
 # Told a projection's name, the position that it has reached, and the one that it goes to.
@@ -94,11 +95,11 @@ def bring_up_to_date(
     """Derives what the log has gained. Returns the projections that stand still, with why.
 
     Cheap when there is nothing to do: a few reads, no write. Raises UnknownEvent at a log that
-    holds a type of event that this Milepost does not know.
+    holds an event of a type or version that this Milepost does not know.
     """
     wanted = stamps(projections)
     with reading(engine) as connection:
-        log.refuse_unknown(connection)
+        refuse_unknown(connection)
         end = log.head(connection)
         known = states(connection)
         waiting = {

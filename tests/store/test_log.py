@@ -13,11 +13,13 @@ from sqlalchemy.exc import IntegrityError
 
 from errors import ConcurrencyError, EventConflict, UnknownEvent
 from store import log
+from store.chain import Fields, link
+from store.column_types import dumps
 from store.engine import connect, reading
-from store.events import CheckpointRemoved, PredictionsRecorded
+from store.events import CheckpointRemoved, PredictionsRecorded, SuiteRegistered
 from store.log import Rows
 from store.records import Prediction, TokenTrace
-from store.schema import EVENT, EXAMPLE, PREDICTION, TOKEN_TRACE
+from store.schema import EVENT, EXAMPLE, GENESIS, PREDICTION, TOKEN_TRACE
 from tests import logs
 from tests.logs import Seen
 from tests.store.clients import REFUSED, client, drop_guard, rows, run
@@ -364,3 +366,37 @@ def test_a_read_makes_no_writer_wait(engine: Engine) -> None:
         assert log.head(snapshot) == 0
     with reading(engine) as snapshot:
         assert log.head(snapshot) == 1
+
+
+def test_an_event_that_an_older_version_wrote_down_is_the_same_event(engine: Engine) -> None:
+    event = SuiteRegistered(
+        suite_id="s",
+        revision=1,
+        name="s",
+        path="/s.jsonl",
+        difficulty=None,
+        role="validation",
+        grader="exact",
+        graded_by=None,
+        rows_read=0,
+        examples=0,
+        duplicates=0,
+        refused=(),
+    )
+    older = event.model_dump(mode="json", exclude={"graded_by"})
+    fields = Fields(
+        position=1,
+        event_id=event.event_id,
+        stream=event.stream,
+        version=1,
+        type="SuiteRegistered",
+        schema_version=1,
+        recorded_at=log.now(),
+        payload=dumps(older),
+    )
+    with engine.begin() as connection:
+        digest = link(GENESIS, fields, ["", "", ""])
+        connection.execute(EVENT.insert().values(**fields._asdict(), digest=digest))
+    assert log.append(engine, event) == (1, 1, False)
+    with pytest.raises(EventConflict, match="another payload"):
+        log.append(engine, event.model_copy(update={"grader": "numeric"}))
