@@ -172,9 +172,10 @@ def _judge(folder: Path, await_trainer: bool, run: str) -> Judgement:
         if _TEMPORARY.fullmatch(name):
             raise Unfinished(f"{name} is a file still in transfer")
     inside = (folder.resolve(), folder.parent.resolve())
-    for name in sorted(one for one in names if _is_read(one)):
+    for name in sorted(one for one in names if one in WEIGHTS or _is_read(one)):
         require_own(name, folder, inside)
-        read_json(folder / name)
+        if name.endswith(".json"):
+            read_json(folder / name)
     manifest = read_manifest(folder)
     require_listed(folder, manifest)
     if not names & WEIGHTS and (shards := conversion_of(folder.name, names)) is not None:
@@ -227,7 +228,6 @@ def _is_read(name: str) -> bool:
     return name.endswith(".json") and (
         name in SETTINGS_FILES
         or name in VOCABULARIES
-        or name in WEIGHTS
         or name in (ADAPTER_CONFIG, trainer_state.FILE_NAME, MANIFEST)
     )
 

@@ -16,6 +16,8 @@ from ingest.safetensors import Tensor, read_tensors
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 OTHER_WEIGHTS = "transformers_weights"
+QUANTIZATIONS = ("quantization_config", "compression_config")
+WHOLE_NUMBERS = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"})
 
 LONGEST_NAME = 200
 
@@ -73,6 +75,8 @@ def read_weights(folder: Path) -> Weights:
     # transformers would load that file and leave the ones that it usually looks for.
     if config.get(OTHER_WEIGHTS) not in (None, files[0]):
         raise Unusable(f"{CONFIG} names other weights than {files[0]} ({OTHER_WEIGHTS})")
+    if not any(config.get(key) for key in QUANTIZATIONS):
+        _refuse_whole_numbers(tensors)
     if has_adapter:
         # transformers puts the adapter onto the model, so it is part of what answers.
         more, _ = _read(folder, _stored(folder, _ADAPTER) or _ADAPTER[0])
@@ -94,6 +98,16 @@ def _weights(
     return Weights(
         kind, files, printable(dtype, LONGEST_NAME), elements.total(), architecture, pickle
     )
+
+
+def _refuse_whole_numbers(tensors: tuple[Tensor, ...]) -> None:
+    """Raises Unusable for weights that are integers, which would be taken for numbers like 1e9."""
+    for tensor in tensors:
+        if tensor.dtype in WHOLE_NUMBERS and tensor.name.endswith(".weight"):
+            raise Unusable(
+                f"{printable(tensor.name, LONGEST_NAME)} holds whole numbers ({tensor.dtype}), and "
+                f"{CONFIG} names no quantization"
+            )
 
 
 def _stored(folder: Path, stores: tuple[_Store, ...]) -> _Store | None:
