@@ -123,8 +123,16 @@ def _binaries(folder: Path, who: dict[str, Any]) -> Path:
         except PermissionError:
             ran = None
         if ran is None or ran.returncode != 0:
-            return Path(shutil.copytree(installed, folder / "install")) / "bin"
+            return _copied(installed, folder / "copy") / "bin"
     return installed / "bin"
+
+
+def _copied(installed: Path, to: Path) -> Path:
+    """The copy of the programs; they find their libraries by the way from one to the other."""
+    package = installed.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    shutil.copytree(libraries, to / libraries.name)
+    return Path(shutil.copytree(installed, to / package.name / installed.name))
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path, binaries: Path) -> None:
