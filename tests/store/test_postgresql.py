@@ -157,6 +157,26 @@ def test_a_reader_writes_nothing(postgres_url: str) -> None:
     reader.dispose()
 
 
+def test_a_role_that_may_only_select_sees_every_view(
+    postgres: Server, postgres_engine: Engine
+) -> None:
+    for _ in eventful(postgres_engine):
+        pass
+    assert bring_up_to_date(postgres_engine, registry.projections(Settings())) == []
+    database = str(postgres_engine.url.database)
+    postgres.run(
+        "CREATE ROLE reader LOGIN",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
+        database=database,
+    )
+    reader = connect(postgres.url(database, "reader"), read_only=True)
+    for view in registry.views(Settings()):
+        with reading(reader) as theirs, reading(postgres_engine) as ours:
+            assert view.rows(theirs) == view.rows(ours)
+    reader.dispose()
+    postgres.run("DROP OWNED BY reader", "DROP ROLE reader", database=database)
+
+
 def test_a_dump_restored_is_the_same_log(postgres: Server, postgres_engine: Engine) -> None:
     for _ in eventful(postgres_engine):
         pass
