@@ -84,12 +84,12 @@ def _within_edits(one: str, other: str, limit: int) -> bool:
         return False
     longer, shorter = _from_first_difference(longer, shorter)
     if shorter and longer[-1] == shorter[-1]:
-        ends = _from_first_difference(longer[::-1], shorter[::-1])
-        longer, shorter = (end[::-1] for end in ends)
+        longer, shorter = _from_first_difference(longer[::-1], shorter[::-1])
     if not shorter:
         return True
     if limit < 2:
         return limit == len(longer) == 1
+    # From here on both may be back to front, which changes no distance.
     if len(shorter) == 1:
         return len(longer) - (shorter in longer) <= limit
     core = longer[1:-1]

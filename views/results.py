@@ -142,6 +142,9 @@ def _graders(marked: Marked) -> str | None:
     return ", ".join(used) or marked.suite.grader
 
 
+# Two events an evaluation: with 10,000 predictions in each, a transaction takes a second or two.
+STRIDE = 16
+
 RESULTS = Projection(
     name="results",
     version=2,
@@ -150,7 +153,7 @@ RESULTS = Projection(
     derive=derive,
     reads=("lifecycle",),
     settings=dumps(grading.VERSIONS),
-    stride=24,
+    stride=STRIDE,
 )
 
 COLUMNS = (

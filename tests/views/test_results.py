@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from settings import Settings
 from store import log
@@ -222,6 +223,26 @@ def test_predictions_say_what_was_asked_and_answered(engine: Engine) -> None:
     ]
     ((confidence,), _) = predictions(engine, "confidence")
     assert confidence == pytest.approx(0.60653, abs=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, None])
+def test_a_replay_grades_each_evaluation_once_however_it_is_cut(
+    engine: Engine, stride: int | None
+) -> None:
+    examples = logs.questions("easy", 2)
+    logs.register_suite(engine, examples, suite_id="easy")
+    for step in (100, 200, 300):
+        seen = [(one, Seen(one.target)) for one in examples]
+        logs.evaluate(engine, logs.arrive(engine, step), ["easy"], seen)
+    inserted: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _note(_c: object, _k: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO grade"):
+            inserted.append(statement)
+
+    assert bring_up_to_date(engine, [LIFECYCLE, replace(results.RESULTS, stride=stride)]) == []
+    assert len(inserted) == 3
 
 
 @pytest.mark.parametrize("column", ["evaluation_id", "checkpoint_id", "run"])
