@@ -33,10 +33,11 @@ class Ends:
     engine: Engine
     prefix: str
     settings: SyncSettings = field(default_factory=SyncSettings)
+    folder: str = "trainer's runs"
 
     @property
     def runs(self) -> Path:
-        return self.tmp_path / "trainer's runs"
+        return self.tmp_path / self.folder
 
     @property
     def checkpoints(self) -> Path:

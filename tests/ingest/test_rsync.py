@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def test_copying_reports_bytes_and_speed(tmp_path: Path) -> None:
     assert seen[-1].bytes_per_second == pytest.approx(1e6, rel=0.35)
     ended, pending = rsync.pending(str(tmp_path / "a"), tmp_path / "b")
     assert (ended.exit_code, pending.changes, pending.bytes) == (0, 0, 0)
+
+
+def test_what_is_too_much_here_is_pending_too_and_a_folders_time_is_not(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    os.utime(tmp_path / "a", (1_700_000_000, 1_700_000_000))
+    rsync = Rsync(SyncSettings(), threading.Event())
+    assert rsync.pending(str(tmp_path / "a"), tmp_path / "b")[1] == (0, 0)
+    (tmp_path / "b" / "too much").write_bytes(b"123")
+    assert rsync.pending(str(tmp_path / "a"), tmp_path / "b")[1] == (1, 0)
 
 
 @pytest.mark.parametrize(
