@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
@@ -18,11 +20,10 @@ from ingest.arrival import (
     NotACheckpoint,
     checkpoint_id_of,
     judge,
-    step_of,
 )
 from ingest.fingerprint import Digests
 from store.events import CheckpointArrived
-from tests.ingest.folders import make_checkpoint, make_sharded, tensors, write_json
+from tests.ingest.folders import CONFIG, make_checkpoint, make_sharded, tensors, write_json
 
 
 def arrived(folder: Path) -> CheckpointArrived:
@@ -33,26 +34,6 @@ def arrived(folder: Path) -> CheckpointArrived:
 
 def size(folder: Path, *names: str) -> int:
     return sum((folder / name).stat().st_size for name in names)
-
-
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
-        ("checkpoint-0", 0),
-        ("checkpoint-1000", 1000),
-        ("checkpoint-1000-20260131-2359", 1000),
-        ("step_7", 7),
-        ("step-7", 7),
-        ("checkpoint-", None),
-        ("checkpoint-10a", None),
-        ("tmp-checkpoint-10", None),
-        ("checkpoint-10.tmp", None),
-        ("checkpoint-best", None),
-        ("runs", None),
-    ],
-)
-def test_a_name_gives_the_step(name: str, step: int | None) -> None:
-    assert step_of(name) == step
 
 
 def test_a_whole_checkpoint_is_described_from_its_files(tmp_path: Path) -> None:
@@ -263,9 +244,27 @@ def test_the_same_content_elsewhere_is_the_same_checkpoint(tmp_path: Path) -> No
         ("rng_state.pth", True),
         ("training_args.bin", True),
         ("README.md", True),
+        ("trainer_state.json", True),
+        ("eval_results.json", True),
+        ("modeling.py", True),
+        ("config.json", False),
+        ("generation_config.json", False),
+        ("tokenizer.json", False),
+        ("tokenizer_config.json", False),
+        ("special_tokens_map.json", False),
+        ("added_tokens.json", False),
         ("chat_template.jinja", False),
+        ("chat_template.json", False),
         ("additional_chat_templates/tool.jinja", False),
+        ("vocab.json", False),
+        ("vocab.txt", False),
         ("merges.txt", False),
+        ("tekken.json", False),
+        ("tokenizer.model", False),
+        ("spiece.model", False),
+        ("sentencepiece.bpe.model", False),
+        ("source.spm", False),
+        ("qwen.tiktoken", False),
     ],
 )
 def test_only_what_decides_the_answers_makes_the_identity(
@@ -273,7 +272,8 @@ def test_only_what_decides_the_answers_makes_the_identity(
 ) -> None:
     folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
     before = arrived(folder).checkpoint_id
-    put(name, "something else")(folder)
+    content = {**CONFIG, "something": "else"} if name.endswith(".json") else "something else"
+    put(name, json.dumps(content))(folder)
     assert (arrived(folder).checkpoint_id == before) == same
 
 
@@ -290,3 +290,118 @@ def test_the_order_of_the_files_does_not_matter_but_their_names_do() -> None:
     forth, back = [("a", "1"), ("b", "2")], [("b", "2"), ("a", "1")]
     assert checkpoint_id_of(forth) == checkpoint_id_of(back)
     assert checkpoint_id_of(forth) != checkpoint_id_of([("a", "2"), ("b", "1")])
+
+
+def test_code_that_comes_with_it_is_part_of_what_it_is(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    write_json(folder / "config.json", {**CONFIG, "auto_map": {"AutoModel": "modeling.Model"}})
+    put("modeling.py", "one")(folder)
+    found = judge(folder)
+    assert isinstance(found, Complete)
+    assert found.code == "config.json names code (auto_map)"
+    before = arrived(folder).checkpoint_id
+    put("modeling.py", "two")(folder)
+    assert arrived(folder).checkpoint_id != before
+
+
+def test_a_checkpoint_without_a_tokenizer_waits_for_it_and_an_adapter_does_not(
+    tmp_path: Path,
+) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    delete("tokenizer.json")(folder)
+    found = judge(folder)
+    assert isinstance(found, Incomplete)
+    assert found.reason.startswith("tokenizer.json is not there, nor another tokenizer's")
+    put("spiece.model", "pieces")(folder)
+    assert isinstance(judge(folder), Complete)
+    assert isinstance(judge(make_adapter(tmp_path / "run" / "checkpoint-20")), Complete)
+
+
+def test_a_model_with_an_adapter_beside_it_is_both(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    alone = arrived(folder)
+    write_json(
+        folder / "adapter_config.json", {"peft_type": "LORA", "base_model_name_or_path": "org/base"}
+    )
+    assert judge(folder) == Incomplete("adapter_model.safetensors is not there")
+    save_file(tensors(), folder / "adapter_model.safetensors")
+    both = arrived(folder)
+    assert (both.kind, both.parameters) == ("full", alone.parameters)
+    assert both.checkpoint_id != alone.checkpoint_id
+
+
+def test_links_within_the_run_and_hard_links_are_files_like_others(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    before = arrived(folder).checkpoint_id
+    (folder / "tokenizer.json").rename(tmp_path / "run" / "tokenizer.json")
+    (folder / "tokenizer.json").symlink_to("../tokenizer.json")
+    (folder / "model.safetensors").rename(tmp_path / "elsewhere")
+    os.link(tmp_path / "elsewhere", folder / "model.safetensors")
+    assert arrived(folder).checkpoint_id == before
+
+
+def test_a_checkpoint_that_is_itself_a_link_is_one_like_others(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "disk" / "checkpoint-10")
+    (tmp_path / "run").mkdir()
+    linked = tmp_path / "run" / "checkpoint-10"
+    linked.symlink_to(folder)
+    assert arrived(linked).checkpoint_id == arrived(folder).checkpoint_id
+    assert arrived(linked).run == "run"
+
+
+def test_holes_in_a_file_are_zeros_like_others(tmp_path: Path) -> None:
+    """Weights of zeros that a copy left out of the disk; the length alone says what is whole."""
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    save_file({"head": np.zeros(100_000, dtype=np.float32)}, folder / "model.safetensors")
+    before = arrived(folder)
+    size = (folder / "model.safetensors").stat().st_size
+    os.truncate(folder / "model.safetensors", size - 400_000)
+    os.truncate(folder / "model.safetensors", size)
+    assert (folder / "model.safetensors").stat().st_blocks * 512 < size
+    assert arrived(folder) == before
+
+
+def test_a_name_that_is_not_utf8_is_refused_in_words_that_are(tmp_path: Path) -> None:
+    folder = make_checkpoint(Path(os.fsdecode(bytes(tmp_path) + b"/r\xffn")) / "checkpoint-10")
+    found = judge(folder)
+    assert isinstance(found, Broken)
+    assert "r\\udcffn/checkpoint-10 is not UTF-8" in found.reason
+    found.reason.encode("utf-8")
+
+
+def test_files_that_vanish_while_they_are_read_leave_it_incomplete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    names = os.listdir(folder)
+    monkeypatch.setattr("os.listdir", lambda _: [*names, "vocab.json"])
+    assert judge(folder) == Incomplete("vocab.json is not there")
+
+
+def test_what_may_not_be_read_is_incomplete_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    # Not by its mode: root, who may run the tests, reads everything.
+    monkeypatch.setattr("os.listdir", refuse)
+    assert judge(folder) == Incomplete("checkpoint-10 cannot be read: Permission denied")
+
+
+def test_an_empty_file_of_the_identity_is_not_written_yet(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    put("merges.txt", "")(folder)
+    assert judge(folder) == Incomplete("merges.txt is empty")
+
+
+def test_quantized_weights_may_be_whole_numbers(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "run" / "checkpoint-10")
+    save_file({"head.weight": np.zeros((2, 5), dtype=np.uint8)}, folder / "model.safetensors")
+    assert judge(folder) == Broken(
+        "head.weight holds whole numbers (U8), and config.json names no quantization"
+    )
+    write_json(folder / "config.json", {**CONFIG, "quantization_config": {"quant_method": "x"}})
+    assert arrived(folder).dtype == "U8"
