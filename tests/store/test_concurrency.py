@@ -1,7 +1,7 @@
 """Processes that append at once neither lose nor double anything, and readers see no halves.
 
-100,000 predictions take from 6 s on two idle cores to 50 s on two busy ones, so one test has them all
-and the others a tenth; `python -m tests.store.crowd` appends as many both ways.
+100,000 predictions take from 6 s on two idle cores to 50 s on two busy ones, so one test has them
+all and the others a tenth; `python -m tests.store.crowd` appends as many both ways.
 """
 
 from __future__ import annotations
