@@ -50,10 +50,15 @@ def require_peft(path: Path) -> None:
         raise ModelLoadFault(f"{path} holds a PEFT adapter: `pip install peft` to evaluate it")
 
 
-def attach(model: PreTrainedModel, path: Path, *, allow_pickle: bool) -> None:
-    """Puts the adapter in `path` onto `model`, whole. Raises ModelLoadFault."""
+def attach(model: PreTrainedModel, path: Path) -> None:
+    """Puts the adapter in `path` onto `model`, whole. Raises ModelLoadFault.
+
+    Without safetensors, a pickle is read (with weights_only): refuse it before if need be.
+    """
     try:
-        report: Any = model.load_adapter(str(path), use_safetensors=None if allow_pickle else True)
+        report: Any = model.load_adapter(
+            str(path), use_safetensors=(path / WEIGHTS[0]).is_file(), weights_only=True
+        )
     except MemoryError:
         raise
     except Exception as error:

@@ -70,12 +70,12 @@ def load_model(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST
     for folder in dict.fromkeys((path, base)):
         _refuse_code(folder, trust)
     _refuse_pickles(base, MODEL_FILES, trust)
+    _refuse_pickles(path, adapters.WEIGHTS, trust)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = _load_tokenizer(path, base, trust)
     model = _load_weights(base, dtype_of(settings, device), trust)
     if base != path:
-        _refuse_pickles(path, adapters.WEIGHTS, trust)
-        adapters.attach(model, path, allow_pickle=trust.allow_pickle)
+        adapters.attach(model, path)
     model = model.to(device)  # type: ignore[arg-type]
     model.eval()
     eos = _eos(model, tokenizer)

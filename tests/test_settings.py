@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from data.workspace import TEMPLATE
 from errors import SettingsError
-from settings import Settings, find_workspace, load_workspace, parse
+from settings import Settings, Workspace, find_workspace, load_workspace, parse
 
 FILE = Path("/workspace/milepost.toml")
 
@@ -26,6 +26,8 @@ FILE = Path("/workspace/milepost.toml")
         ("[[suite]]\nname = 'a'", ["suite.0.path", "Field required"]),
         ("[calibration]\nedges = [0.0, 0.5]", ["calibration.edges", "rise from 0.0 to 1.0"]),
         ("[[suite]]\nname='a'\npath='x'\n[[suite]]\nname='a'\npath='y'", ["two suites", "'a'"]),
+        ("[evaluation]\ntrust_remote_code = ['.']", ["evaluation.trust_remote_code", "one run"]),
+        ("[evaluation]\ntrust_remote_code = ['a/../..']", ["'a/../..' must name one run"]),
         ("[watch", ["is not TOML"]),
     ],
 )
@@ -63,6 +65,28 @@ def test_the_workspace_is_the_nearest_upward(tmp_path: Path) -> None:
     assert workspace.root == tmp_path
     assert workspace.checkpoints == tmp_path / "arrivals"
     assert workspace.database_url == f"sqlite:///{tmp_path / 'milepost.db'}"
+
+
+def test_what_is_trusted_has_whole_paths(tmp_path: Path) -> None:
+    text = """
+        [watch]
+        allow_pickle = true
+        base_models = {"org/base" = "models/base", "other" = "/models/other"}
+        [evaluation]
+        trust_remote_code = ["run-a", "run-b/checkpoint-10", "/models/other"]
+    """
+    trust = Workspace(tmp_path, parse(text, FILE)).trust
+    assert trust.allow_pickle
+    assert trust.base_models == {
+        "org/base": tmp_path / "models" / "base",
+        "other": Path("/models/other"),
+    }
+    checkpoints = tmp_path / "checkpoints"
+    assert trust.runs_code_of(checkpoints / "run-a" / "checkpoint-10")
+    assert trust.runs_code_of(checkpoints / "run-b" / "checkpoint-10")
+    assert trust.runs_code_of(Path("/models/other"))
+    assert not trust.runs_code_of(checkpoints / "run-b" / "checkpoint-100")
+    assert not trust.runs_code_of(checkpoints / "run-ab" / "checkpoint-10")
 
 
 def test_the_environment_names_the_workspace(

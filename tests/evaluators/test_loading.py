@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from errors import ModelLoadFault, SettingsError
 from evaluators.loading import device_of, dtype_of, load_model
-from settings import EvaluationSettings
+from settings import EvaluationSettings, Trust
 from tests.evaluators.conftest import EOS, Checkpoint
 
 SETTINGS = EvaluationSettings(device="cpu")
@@ -93,6 +93,65 @@ def test_code_that_comes_with_a_checkpoint_is_not_run(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, **remote, "model_type": "unheard"}))
     (folder / "code.py").write_text("raise SystemExit('this ran')\n")
     assert "config.json names code (auto_map), which is not run" in refusal(folder)
+
+
+MODEL_CODE = """
+import pathlib
+from transformers import LlamaForCausalLM
+pathlib.Path(__file__).parent.joinpath("ran").touch()
+class Model(LlamaForCausalLM):
+    ran = True
+"""
+
+
+def test_code_of_a_trusted_folder_is_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "m"))
+    config = json.loads((folder / "config.json").read_text())
+    remote = {"auto_map": {"AutoModelForCausalLM": "own_model.Model"}}
+    (folder / "config.json").write_text(json.dumps({**config, **remote}))
+    (folder / "own_model.py").write_text(MODEL_CODE)
+    assert "names code (auto_map), which is not run" in refusal(folder)
+    with pytest.raises(ModelLoadFault):
+        load_model(folder, SETTINGS, Trust(own_code=(tmp_path / "checkpoint-10",)))
+    loaded = load_model(folder, SETTINGS, Trust(own_code=(folder,)))
+    assert loaded.model.ran
+
+
+def test_a_kernel_of_someones_is_not_fetched(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "attn_implementation": "org/name"}))
+    assert "names code (attn_implementation)" in refusal(folder)
+
+
+def test_a_pickle_loads_only_when_it_is_allowed(folder: Path, checkpoint: Checkpoint) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert "set allow_pickle = true under [watch]" in refusal(folder)
+    loaded = load_model(folder, SETTINGS, Trust(allow_pickle=True)).model.state_dict()
+    whole = load_model(checkpoint("llama"), SETTINGS).model.state_dict()
+    assert loaded.keys() == whole.keys()
+    assert all(torch.equal(one, whole[name]) for name, one in loaded.items())
+
+
+class Runs:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.file,)
+
+
+def test_a_pickle_that_is_allowed_still_runs_nothing(folder: Path) -> None:
+    held = {**load_file(folder / "model.safetensors"), "more": Runs(folder / "ran")}
+    torch.save(held, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelLoadFault, match="does not load"):
+        load_model(folder, SETTINGS, Trust(allow_pickle=True))
+    assert not (folder / "ran").exists()
 
 
 def test_auto_is_full_precision_on_the_cpu_and_half_on_cuda() -> None:

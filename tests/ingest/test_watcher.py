@@ -8,12 +8,13 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.numpy import save_file
 from sqlalchemy import Engine
 from watchdog.observers import Observer
@@ -21,12 +22,20 @@ from watchdog.observers import Observer
 from ingest.arrival import Complete, judge
 from ingest.fingerprint import Digests, snapshot
 from ingest.ledger import TICK_NS
+from ingest.trainer_callback import write_manifest
 from ingest.watcher import Scan, State, Waiting, scan, watch
-from settings import Settings, WatchSettings, Workspace
+from settings import Settings, Trust, WatchSettings, Workspace
 from store import log
 from store.events import CheckpointArrived, CheckpointRejected, CheckpointRemoved, Event
 from tests import logs
-from tests.ingest.folders import make_checkpoint, tensors, wait_for, write_trainer_state
+from tests.ingest.folders import (
+    CONFIG,
+    make_checkpoint,
+    tensors,
+    wait_for,
+    write_json,
+    write_trainer_state,
+)
 
 
 @pytest.fixture
@@ -338,9 +347,85 @@ def test_dot_folders_and_other_folders_are_left_alone(root: Path, engine: Engine
 
 
 def test_a_watched_folder_that_is_itself_a_run_works_too(tmp_path: Path, engine: Engine) -> None:
-    make_checkpoint(tmp_path / "my-run" / "checkpoint-10")
+    make_checkpoint(tmp_path / "my-run" / "checkpoint-10", 1.0)
+    make_checkpoint(tmp_path / "my-run" / "group" / "b" / "epoch=1-step=20", 2.0)
     found = settle(tmp_path / "my-run", engine, State())
-    assert [(one.run, one.step) for one in found.arrived] == [("my-run", 10)]
+    assert {(one.run, one.step) for one in found.arrived} == {("my-run", 10), ("group/b", 20)}
+
+
+def test_the_settings_say_the_runs_name_the_limit_and_what_is_trusted(
+    tmp_path: Path, engine: Engine
+) -> None:
+    settings = Settings(
+        watch=WatchSettings(run="llama", incomplete_after_seconds=0.01, allow_pickle=True)
+    )
+    workspace = Workspace(tmp_path, settings)
+    pickled(make_checkpoint(workspace.checkpoints / "checkpoint-10"))
+    (make_checkpoint(workspace.checkpoints / "checkpoint-20") / "config.json").unlink()
+    watch(workspace, engine, threading.Event(), lambda _: None, once=True)
+    told = [(type(one), one.run, one.step) for one in events(engine)]  # type: ignore[attr-defined]
+    assert sorted(told, key=lambda one: one[2]) == [
+        (CheckpointArrived, "llama", 10),
+        (CheckpointRejected, "llama", 20),
+    ]
+
+
+def pickled(folder: Path) -> Path:
+    """The same weights as a pickle."""
+    held = {name: torch.from_numpy(one) for name, one in tensors().items()}
+    torch.save(held, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def coded(folder: Path) -> Path:
+    """Names code of its own."""
+    write_json(folder / "config.json", {**CONFIG, "auto_map": {"AutoModel": "model.Model"}})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("harm", "trust", "words"),
+    [
+        (pickled, Trust(allow_pickle=True), "set allow_pickle = true under [watch]"),
+        (coded, Trust(own_code=(Path("run"),)), 'trust_remote_code = ["run"] under [evaluation]'),
+        (coded, Trust(own_code=(Path("run/checkpoint-10"),)), "config.json names code (auto_map)"),
+    ],
+)
+def test_what_could_run_code_is_rejected_until_it_is_allowed(
+    root: Path, engine: Engine, harm: Callable[[Path], Path], trust: Trust, words: str
+) -> None:
+    harm(make_checkpoint(root / "run" / "checkpoint-10"))
+    (rejected,) = settle(root, engine, State()).rejected
+    assert words in rejected.reason
+    allowed = Trust(trust.allow_pickle, tuple(root / one for one in trust.own_code))
+    state = State()
+    found = [scan(root, engine, state, settle_seconds=0.0, trust=allowed) for _ in range(2)]
+    assert [one.step for one in found[1].arrived] == [10]
+    other = Trust(own_code=(root / "run" / "checkpoint-1", root / "ru"))
+    assert not other.runs_code_of(root / "run" / "checkpoint-10")
+
+
+def test_a_name_that_is_not_utf8_is_rejected_and_ends_nothing(root: Path, engine: Engine) -> None:
+    make_checkpoint(Path(os.fsdecode(bytes(root) + b"/r\xffn")) / "checkpoint-10")
+    make_checkpoint(root / "run" / "checkpoint-20")
+    found = settle(root, engine, State())
+    assert [one.step for one in found.arrived] == [20]
+    assert [(one.run, one.step) for one in found.rejected] == [("r\\udcffn", 10)]
+    assert settle(root, engine, State()).rejected == ()
+
+
+def test_content_that_is_not_what_the_manifest_lists_is_rejected(
+    root: Path, engine: Engine
+) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10", 1.0)
+    write_manifest(folder)
+    replace_weights(folder, 2.0)
+    state = State()
+    (rejected,) = settle(root, engine, state).rejected
+    assert rejected.reason.startswith("model.safetensors does not hold what milepost-manifest.json")
+    replace_weights(folder, 1.0)
+    assert len(settle(root, engine, state).arrived) == 1
 
 
 def test_the_newest_folder_comes_first(root: Path, engine: Engine) -> None:
