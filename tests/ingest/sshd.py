@@ -81,7 +81,7 @@ class Sshd:
 
 @contextmanager
 def serving(folder: Path, port: int | None = None, more: str = "") -> Iterator[Sshd]:
-    """An sshd with its keys and its log in `folder`; `more` is added to its configuration."""
+    """An sshd with its keys and its log in `folder`; `more` goes first in its configuration."""
     folder.mkdir(exist_ok=True)
     for name in ("host", "user"):
         if not (folder / name).exists():
@@ -91,7 +91,10 @@ def serving(folder: Path, port: int | None = None, more: str = "") -> Iterator[S
     (folder / "known_hosts").write_text(f"[{HOST}]:{port} {host_key}")
     config = folder / "sshd_config"
     config.write_text(
+        # The home is the server's folder: what a person's ~/.bashrc does is no part of a test.
         f"""\
+{more}
+SetEnv HOME={folder}
 ListenAddress {HOST}
 Port {port}
 HostKey {folder / "host"}
@@ -103,7 +106,6 @@ PermitRootLogin yes
 StrictModes no
 UsePAM no
 PidFile none
-{more}
 """
     )
     if os.geteuid() == 0:
