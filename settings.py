@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -241,7 +242,9 @@ class Workspace:
         url = self.settings.database.url
         prefix = "sqlite:///"
         if url.startswith(prefix):
-            return prefix + str(self.resolve(Path(url.removeprefix(prefix))))
+            # Written as a URL: a "#" or "%" in a folder's name is part of the name.
+            file = self.resolve(Path(url.removeprefix(prefix)))
+            return prefix + quote(str(file))
         return url
 
     @property

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from errors import DatabaseMismatch, StoreError
@@ -55,9 +56,8 @@ def bare_engine(url: str, *, read_only: bool = False) -> Engine:
     file = sqlite_file(url)
     if file is None:
         return postgresql.engine(make_url(url), read_only=read_only)
-    location = f"file:{file}?mode=ro&uri=true" if read_only else str(file)
-    engine = create_engine(f"sqlite:///{location}", connect_args={"check_same_thread": False})
-
+    location = read_only_url(file) if read_only else URL.create("sqlite", database=str(file))
+    engine = create_engine(location, connect_args={"check_same_thread": False})
     event.listen(engine, "handle_error", faults.translate)
 
     @event.listens_for(engine, "connect")
@@ -119,6 +119,12 @@ def lock_derivations(connection: Connection) -> None:
         connection.exec_driver_sql("LOCK TABLE projection IN EXCLUSIVE MODE")
 
 
+def read_only_url(file: Path) -> URL:
+    """SQLite's own URL of a file that is opened for reading alone."""
+    query = {"mode": "ro", "uri": "true"}
+    return URL.create("sqlite", database=f"file:{quote(str(file))}", query=query)
+
+
 def sqlite_file(url: str) -> Path | None:
     """The file of a SQLite URL; None for another database."""
     try:
@@ -174,7 +180,7 @@ def name_of(engine: Engine) -> str:
     """The database for a message: a file, or a URL without its password."""
     if engine.dialect.name == "postgresql":
         return postgresql.named(engine.url)
-    return str(engine.url.database).removeprefix("file:")
+    return str(faults.file_of(engine.url.database or ""))
 
 
 def refuse_newer(engine: Engine, number: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import ExceptionContext
 
@@ -30,7 +30,8 @@ def translate(context: ExceptionContext) -> None:
 
 def file_of(database: str) -> Path:
     """The file that SQLAlchemy's URL names, with or without SQLite's own prefix."""
-    return Path(database.removeprefix("file:"))
+    prefix = "file:"
+    return Path(unquote(database[len(prefix) :]) if database.startswith(prefix) else database)
 
 
 def named(name: str, words: str, file: Path) -> StoreError | None:

@@ -19,7 +19,8 @@ from sqlalchemy.pool import StaticPool
 
 from errors import UsageError
 from store import log
-from store.engine import reading, sqlite_file
+from store.engine import read_only_url, reading
+from store.faults import file_of
 from store.schema import FACTS, HEARTBEAT, METADATA
 
 
@@ -92,9 +93,8 @@ def _shadow(connection: Connection, position: int) -> None:
 
 
 def _sqlite(engine: Engine) -> Engine:
-    file = sqlite_file(str(engine.url))
     past = create_engine(
-        f"sqlite:///file:{file}?mode=ro&uri=true",
+        read_only_url(file_of(engine.url.database or "")),
         poolclass=StaticPool,
         connect_args={"check_same_thread": False},
     )

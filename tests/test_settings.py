@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from data.workspace import TEMPLATE
+from data.workspace import TEMPLATE, make
 from errors import SettingsError
 from settings import Settings, Workspace, find_workspace, load_workspace, parse
+from store.engine import connect, name_of
 
 FILE = Path("/workspace/milepost.toml")
 
@@ -102,3 +103,14 @@ def test_without_a_workspace_the_error_says_what_to_run(tmp_path: Path) -> None:
         find_workspace(start=tmp_path)
     with pytest.raises(SettingsError, match="milepost init"):
         load_workspace(tmp_path)
+
+
+def test_a_folder_of_any_name_may_hold_a_workspace(tmp_path: Path) -> None:
+    workspace = make(tmp_path / "50%20 #1? ü")
+    for read_only in (False, True):
+        engine = connect(workspace.database_url, read_only=read_only)
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM event").scalar_one() == 0
+        assert name_of(engine) == str(workspace.root / "milepost.db")
+        engine.dispose()
+    assert (workspace.root / "milepost.db").is_file()
