@@ -12,6 +12,8 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from views.pages import layout
+from views.pages.layout import Command
 from views.pages.meanings import MEANINGS, TONES
 from views.pages.reading import Row
 from views.pages.words import named
@@ -57,8 +59,8 @@ def page_of(n: int, *, key: str, everything: str) -> int:
     with st.container(horizontal=True, vertical_alignment="center"):
         place = st.pagination(pages, key=key, bind="query-params")
         first = PAGE * (min(place, pages) - 1)
-        st.caption(f"Rows {first + 1:,} to {min(first + PAGE, n):,} of {n:,}. All of them:")
-        st.code(everything, language=None)
+        st.caption(f"Rows {first + 1:,} to {min(first + PAGE, n):,} of {n:,}.")
+    layout.offer(Command("All of them, for a spreadsheet:", everything))
     return first
 
 
