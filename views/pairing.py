@@ -15,13 +15,11 @@ def partners(now: Answers, before: Answers) -> NDArray[np.int64]:
 
     A pair has the same suite, by name, the same example and the same sample.
     """
-    suites = {name: code for code, name in enumerate(before.suite.names)}
     found = np.full(len(now), NOWHERE, np.int64)
     for name in now.suite.present():
-        if name in suites:
-            here = np.flatnonzero(now.suite.are(name))
-            there = np.flatnonzero(before.suite.are(name))
-            found[here] = _within_suite(now, here, before, there)
+        here = np.flatnonzero(now.suite.are(name))
+        there = np.flatnonzero(before.suite.are(name))
+        found[here] = _within_suite(now, here, before, there)
     return found
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import SettingsError
-from views.grading import NOT_GRADED, Grade, grade, grade_choice, resolve
+from views.grading import NOT_GRADED, Grade, grade, grade_choice, grading, resolve
 
 GRADERS = ("exact@1", "numeric@1", "json@1", "contains@1")
 
@@ -150,3 +150,18 @@ def test_every_grade_is_whole(grader: str, generated: str, target: str) -> None:
     assert 0.0 <= found.score <= 1.0
     assert found.correct is (found.score == 1.0)
     assert (found.error_class is None) is found.correct
+
+
+answers = st.sampled_from(
+    ["7", "7 ", "7.0", "seven", '{"a": 7}', '{"a": 8}', "", "7 7 7 7 7", "Seven"]
+)
+
+
+@given(st.sampled_from(GRADERS), answers, st.lists(st.tuples(answers, st.booleans())))
+def test_a_target_read_once_grades_all_its_answers_alike(
+    grader: str, target: str, given_answers: list[tuple[str, bool]]
+) -> None:
+    grade_one = grading(grader, target)
+    for generated, truncated in given_answers:
+        alone = grade(grader, generated, target, truncated=truncated)
+        assert grade_one(generated, truncated) == alone
