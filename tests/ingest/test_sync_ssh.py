@@ -263,36 +263,37 @@ def test_a_host_that_is_down_all_night_is_one_event_and_then_all_comes(
         assert_whole_and_once(ends, 10, source)
 
 
+# ssh's own code, or rsync's for a stream that breaks off: whichever it sees first.
+BROKE = {255, 12}
 REFUSALS = {
     "unknown host key": (
         ("UserKnownHostsFile=/dev/null",),
         "",
-        {255},
+        BROKE,
         ["Host key verification failed", "Connect once by hand"],
     ),
     "another host key": (
         ("UserKnownHostsFile={folder}/changed",),
         "",
-        {255},
+        BROKE,
         ["IDENTIFICATION HAS CHANGED", "ssh-keygen -R"],
     ),
     "wrong key": (
         ("IdentityFile={folder}/host",),
         "",
-        {255},
+        BROKE,
         ["Permission denied (publickey)", "ssh-copy-id"],
     ),
     "no such host": (
         ("HostName=trainer.invalid",),
         "",
-        {255},
+        BROKE,
         ["Could not resolve hostname trainer.invalid", "host"],
     ),
-    "no such option": (("Prot=22",), "", {255}, ["Bad configuration option: prot", "ssh_options"]),
+    "no such option": (("Prot=22",), "", BROKE, ["Bad configuration option: prot", "ssh_options"]),
     "no rsync there": (
         (),
         "SetEnv PATH=/nowhere",
-        # rsync's for a stream that breaks off, if it sees that first.
         {127, 12},
         ["rsync", "rsync is not installed on the trainer's host"],
     ),
