@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 from collections.abc import Iterator
@@ -97,9 +98,18 @@ def test_killed_outright_its_rsync_ends_before_the_next_begins(ends: Ends) -> No
         wait_for(ends.under_way)
         children = psutil.Process(process.pid).children(recursive=True)
         orphans = [one for one in children if one.name() == "rsync"]
+        for one in orphans:
+            one.suspend()
         process.kill()
+        process.wait()
+        try:
+            with (ends.staging / ".lock").open() as lock, pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            for one in orphans:
+                one.resume()
         assert len(ends.pull().pulled) == 1
-    assert len(orphans) >= 2
+    assert len(orphans) == 2
     assert not any(runs(one) for one in orphans)
     assert digests(ends.target(10)) == digests(source)
     assert [type(one) for one in ends.events()] == [SyncCompleted]

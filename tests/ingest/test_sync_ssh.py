@@ -147,6 +147,24 @@ def test_a_killed_rsync_fails_and_the_next_round_brings_the_rest(
     assert_whole_and_once(ends, 10, source)
 
 
+def test_a_receiver_that_outlives_a_killed_rsync_is_ended_too(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.rsync.GRACE_SECONDS", 0.1)
+    source = ends.save_large(10, MEGABYTES)
+
+    def kill() -> None:
+        first, receiver = rsyncs()
+        receiver.suspend()
+        first.kill()
+
+    (failed,) = ends.pull_and(kill).failed
+    assert failed.rsync_exit_code == -9
+    assert rsyncs() == []
+    ends.pull()
+    assert_whole_and_once(ends, 10, source)
+
+
 def test_stopping_keeps_what_has_come_and_leaves_no_process_behind(ends: Ends) -> None:
     source = ends.save_large(10, MEGABYTES)
     stop = threading.Event()
