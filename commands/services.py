@@ -81,6 +81,8 @@ def watch(workspace: Workspace, *, once: bool) -> None:
                 pulse.doing = f"watching {workspace.checkpoints}"
                 for arrived in found.arrived:
                     say(f"arrived: {arrived.run} step {arrived.step}, {size(arrived.bytes)}")
+                for known in found.found:
+                    say(f"a known checkpoint is now at {known.path}")
                 for rejected in found.rejected:
                     say(f"rejected: {rejected.path}: {rejected.reason}")
                 for removed in found.removed:

@@ -73,7 +73,8 @@ class Task(NamedTuple):
 class Standing:
     """How far an evaluation has come; `newest` is None for one that was never begun.
 
-    `owner` is who has it: None for one that was not begun or has ended.
+    `owner` is who has it: None for one that was not begun or has ended. `at` is when its newest
+    event was recorded.
     """
 
     evaluation_id: str
@@ -82,6 +83,7 @@ class Standing:
     attempt: int = 0
     newest: Event | None = None
     owner: Owner | None = None
+    at: str = ""
 
     @property
     def failed_for_good(self) -> bool:
@@ -126,7 +128,9 @@ def standing(connection: Connection, evaluation_id: str, again: int = 0) -> Stan
                 assert isinstance(recorded.event, EvaluationStarted)
                 attempt = recorded.event.attempt
                 owner = (recorded.event.host, recorded.event.pid)
-    return Standing(evaluation_id, again, newest.version, attempt, newest.event, owner)
+    return Standing(
+        evaluation_id, again, newest.version, attempt, newest.event, owner, newest.recorded_at
+    )
 
 
 def living(connection: Connection) -> frozenset[Owner]:
@@ -169,6 +173,8 @@ def pending(
     tasks = []
     for row in connection.execute(query).all():
         stands = standing(connection, evaluation_id_of(row.checkpoint_id, wanted))
+        if isinstance(stands.newest, EvaluationAbandoned):
+            stands = _after_its_return(connection, row, wanted, stands)
         if not stands.waits(alive):
             continue
         if uncovered and covering(connection, row.checkpoint_id, wanted) is not None:
@@ -249,6 +255,17 @@ def _last(connection: Connection, checkpoint_id: str, wanted: Wanted, first: Sta
         if after.newest is None:
             break
         last = after
+    return last
+
+
+def _after_its_return(
+    connection: Connection, row: Row[Any], wanted: Wanted, abandoned: Standing
+) -> Standing:
+    """The evaluation of a checkpoint that was gone in the middle of one, and may be back since."""
+    last = _last(connection, row.checkpoint_id, wanted, abandoned)
+    if isinstance(last.newest, EvaluationAbandoned) and row.found_at >= last.at:
+        number = last.again + 1
+        return Standing(evaluation_id_of(row.checkpoint_id, wanted, number), number)
     return last
 
 

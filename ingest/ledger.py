@@ -11,14 +11,22 @@ from sqlalchemy import Connection, Engine
 from ingest.fingerprint import Snapshot
 from store import log
 from store.engine import reading
-from store.events import CheckpointArrived, CheckpointRemoved, SyncCompleted
+from store.events import (
+    CheckpointArrived,
+    CheckpointFound,
+    CheckpointRemoved,
+    SyncCompleted,
+)
 
 # A file's time is that of the kernel's last tick, so a change can look a little older than it is.
 TICK_NS = 50_000_000
 
 
 class Arrival(NamedTuple):
-    """A checkpoint whose folder has not been reported gone. `at` is in nanoseconds since 1970."""
+    """A folder that holds a checkpoint and has not been reported gone.
+
+    `at` is when the log was told of it, in nanoseconds since 1970.
+    """
 
     checkpoint_id: str
     path: Path
@@ -26,38 +34,50 @@ class Arrival(NamedTuple):
 
 
 class Ledger:
-    """The arrivals whose folders should be there; `refresh` reads on from where it stood."""
+    """The folders that should be there; `refresh` reads on from where it stood."""
 
     def __init__(self) -> None:
         self._position = 0
-        self._present: dict[str, Arrival] = {}
+        self._present: dict[Path, dict[str, Arrival]] = {}
 
     @property
     def present(self) -> list[Arrival]:
-        """The arrivals, in the order of the log."""
-        return list(self._present.values())
+        """What each folder should hold: more than one thing only until it was looked at again."""
+        return [arrival for held in self._present.values() for arrival in held.values()]
 
     def refresh(self, engine: Engine) -> None:
         """Reads the events that are new since the last time."""
-        types = (CheckpointArrived, CheckpointRemoved)
+        types = (CheckpointArrived, CheckpointFound, CheckpointRemoved)
         with reading(engine) as connection:
             for recorded in log.read(connection, after=self._position, types=types):
                 self._position = recorded.position
                 match recorded.event:
-                    case CheckpointArrived(checkpoint_id=checkpoint_id, path=path):
+                    case (
+                        CheckpointArrived(checkpoint_id=checkpoint_id, path=path)
+                        | CheckpointFound(checkpoint_id=checkpoint_id, path=path)
+                    ):
                         at = _nanoseconds(recorded.recorded_at)
-                        self._present[checkpoint_id] = Arrival(checkpoint_id, Path(path), at)
-                    case CheckpointRemoved(checkpoint_id=checkpoint_id):
-                        self._present.pop(checkpoint_id, None)
+                        arrival = Arrival(checkpoint_id, Path(path), at)
+                        self._present.setdefault(arrival.path, {})[checkpoint_id] = arrival
+                    case CheckpointRemoved(checkpoint_id=checkpoint_id, path=path):
+                        held = self._present.get(Path(path), {})
+                        held.pop(checkpoint_id, None)
+                        if not held:
+                            self._present.pop(Path(path), None)
                     case other:
                         raise TypeError(type(other).__name__)
 
+    def holds(self, folder: Path, checkpoint_id: str) -> bool:
+        """Whether the log says that `folder` holds the checkpoint."""
+        return checkpoint_id in self._present.get(folder, {})
+
     def untouched(self, folder: Path, seen: Snapshot) -> str | None:
-        """The checkpoint that arrived from `folder`, if nothing in it has changed since then."""
-        arrivals = [one for one in self._present.values() if one.path == folder]
-        if arrivals and seen.changed < arrivals[-1].at - TICK_NS:
-            return arrivals[-1].checkpoint_id
-        return None
+        """The checkpoint that came to `folder`, if nothing in it has changed since then."""
+        held = self._present.get(folder)
+        if not held:
+            return None
+        newest = max(held.values(), key=lambda one: one.at)
+        return newest.checkpoint_id if seen.changed < newest.at - TICK_NS else None
 
 
 def taken(connection: Connection) -> frozenset[tuple[str, str]]:

@@ -26,7 +26,12 @@ from ingest.ledger import Arrival, Ledger
 from settings import Trust, WatchSettings, Workspace
 from store import log
 from store.engine import appending
-from store.events import CheckpointArrived, CheckpointRejected, CheckpointRemoved
+from store.events import (
+    CheckpointArrived,
+    CheckpointFound,
+    CheckpointRejected,
+    CheckpointRemoved,
+)
 
 # How long a folder must look the same before it is judged.
 SETTLE_SECONDS = 0.75
@@ -50,6 +55,7 @@ class Scan(NamedTuple):
     """
 
     arrived: tuple[CheckpointArrived, ...]
+    found: tuple[CheckpointFound, ...]
     rejected: tuple[CheckpointRejected, ...]
     removed: tuple[CheckpointRemoved, ...]
     waiting: tuple[Waiting, ...]
@@ -73,10 +79,10 @@ class Folder:
 
 @dataclass
 class State:
-    """What is remembered from one scan to the next. `absent` is keyed by checkpoint id."""
+    """What is remembered from one scan to the next."""
 
     folders: dict[Path, Folder] = field(default_factory=dict)
-    absent: dict[str, float] = field(default_factory=dict)
+    absent: dict[Path, float] = field(default_factory=dict)
     digests: Digests = field(default_factory=Digests)
     ledger: Ledger = field(default_factory=Ledger)
 
@@ -157,6 +163,7 @@ class _Pass:
     run: str | None
     trust: Trust
     arrived: list[CheckpointArrived] = field(default_factory=list)
+    found: list[CheckpointFound] = field(default_factory=list)
     rejected: list[CheckpointRejected] = field(default_factory=list)
     removed: list[CheckpointRemoved] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -166,6 +173,7 @@ class _Pass:
         """What was found."""
         return Scan(
             tuple(self.arrived),
+            tuple(self.found),
             tuple(self.rejected),
             tuple(self.removed),
             tuple(self.waiting),
@@ -204,7 +212,7 @@ class _Pass:
             if folder is None:
                 self._miss(arrival)
                 continue
-            self.state.absent.pop(arrival.checkpoint_id, None)
+            self.state.absent.pop(arrival.path, None)
             if folder.judged and folder.checkpoint_id != arrival.checkpoint_id:
                 holds = (
                     f"holds checkpoint {folder.checkpoint_id} now"
@@ -250,6 +258,16 @@ class _Pass:
             if log.version_of(connection, event.stream) == 0:
                 log.append_in(connection, event)
                 self.arrived.append(event)
+            elif not self.state.ledger.holds(complete.folder, event.checkpoint_id):
+                found = CheckpointFound(
+                    checkpoint_id=event.checkpoint_id,
+                    run=event.run,
+                    step=event.step,
+                    path=event.path,
+                    at=log.now(),
+                )
+                log.append_in(connection, found)
+                self.found.append(found)
 
     def _reject(self, path: Path, folder: Folder, reason: str) -> None:
         folder.judged, folder.reason = True, reason
@@ -269,14 +287,14 @@ class _Pass:
     def _miss(self, arrival: Arrival) -> None:
         """Reports a folder as gone at the second look that does not find it."""
         now = time.monotonic()
-        first = self.state.absent.setdefault(arrival.checkpoint_id, now)
+        first = self.state.absent.setdefault(arrival.path, now)
         if first < now and now - first >= self.settle_seconds:
             self._remove(arrival, "the folder is gone")
         else:
             self.settling += 1
 
     def _remove(self, arrival: Arrival, reason: str) -> None:
-        self.state.absent.pop(arrival.checkpoint_id, None)
+        self.state.absent.pop(arrival.path, None)
         event = CheckpointRemoved(
             checkpoint_id=arrival.checkpoint_id,
             path=str(arrival.path),

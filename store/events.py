@@ -172,6 +172,35 @@ class CheckpointRemoved(Event):
     at: str
 
 
+class CheckpointFound(Event):
+    """A checkpoint that the log knows lies where it did not: it is back, was moved or copied.
+
+    `run` and `step` are what that folder says; the checkpoint keeps those that it arrived with.
+    """
+
+    about = "checkpoint/{checkpoint_id}"
+    unique = ("checkpoint_id", "path", "at")
+
+    checkpoint_id: str
+    run: str
+    step: int
+    path: str
+    at: str
+
+
+class BaselinePinned(Event):
+    """A person chose the checkpoint that a run is held against, or took the choice back (None)."""
+
+    about = "run/{run}"
+    unique = ("run", "at")
+
+    run: str
+    checkpoint_id: str | None
+    step: int | None
+    note: str | None
+    at: str
+
+
 class EvaluationStarted(Event):
     """A worker claimed an evaluation; a later attempt takes over from a dead one.
 
@@ -274,11 +303,13 @@ TYPES: dict[str, type[Event]] = {
         CheckpointArrived,
         CheckpointRejected,
         CheckpointRemoved,
+        CheckpointFound,
         EvaluationStarted,
         PredictionsRecorded,
         EvaluationCompleted,
         EvaluationFailed,
         EvaluationAbandoned,
+        BaselinePinned,
     )
 }
 

@@ -13,7 +13,9 @@ from itertools import groupby
 from sqlalchemy import Column, Connection, Index, Table, case, delete, insert, select, update
 
 from store.events import (
+    BaselinePinned,
     CheckpointArrived,
+    CheckpointFound,
     CheckpointRejected,
     CheckpointRemoved,
     EvaluationAbandoned,
@@ -58,9 +60,21 @@ CHECKPOINT: Table = derived(
     Column("train_loss", REAL_NUMBER),
     Column("learning_rate", REAL_NUMBER),
     Column("arrived_at", TEXT, nullable=False),
+    Column("paths", JSON, nullable=False, server_default="[]"),
+    Column("found_at", TEXT, nullable=False, server_default=""),
     Column("removed_at", TEXT),
     Column("removed_reason", TEXT),
     Index(None, "run", "step"),
+)
+
+# The checkpoint that a person chose for its run to be held against.
+BASELINE: Table = derived(
+    "baseline",
+    Column("run", TEXT, primary_key=True),
+    Column("checkpoint_id", TEXT, nullable=False),
+    Column("step", INTEGER, nullable=False),
+    Column("note", TEXT),
+    Column("pinned_at", TEXT, nullable=False),
 )
 
 REJECTED: Table = derived(
@@ -121,11 +135,11 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
             case CheckpointRejected() as event:
                 _reject(connection, event, recorded.recorded_at)
             case CheckpointRemoved() as event:
-                connection.execute(
-                    update(CHECKPOINT)
-                    .where(CHECKPOINT.c.checkpoint_id == event.checkpoint_id)
-                    .values(removed_at=recorded.recorded_at, removed_reason=event.reason)
-                )
+                _remove(connection, event, recorded.recorded_at)
+            case CheckpointFound() as event:
+                _find(connection, event, recorded.recorded_at)
+            case BaselinePinned() as event:
+                _pin(connection, event, recorded.recorded_at)
             case EvaluationStarted() as event:
                 _start(connection, event, recorded.recorded_at)
             case PredictionsRecorded() as event:
@@ -195,7 +209,48 @@ def _register(connection: Connection, event: SuiteRegistered, at: str) -> None:
 
 def _arrive(connection: Connection, event: CheckpointArrived, at: str) -> None:
     connection.execute(delete(REJECTED).where(REJECTED.c.path == event.path))
-    connection.execute(insert(CHECKPOINT).values(**event.model_dump(mode="json"), arrived_at=at))
+    values = event.model_dump(mode="json")
+    connection.execute(
+        insert(CHECKPOINT).values(**values, arrived_at=at, paths=[event.path], found_at=at)
+    )
+
+
+def _find(connection: Connection, event: CheckpointFound, at: str) -> None:
+    """One more path; `path` stays the oldest of those that are there."""
+    connection.execute(delete(REJECTED).where(REJECTED.c.path == event.path))
+    paths = [one for one in _paths(connection, event.checkpoint_id) if one != event.path]
+    paths.append(event.path)
+    connection.execute(
+        update(CHECKPOINT)
+        .where(CHECKPOINT.c.checkpoint_id == event.checkpoint_id)
+        .values(path=paths[0], paths=paths, found_at=at, removed_at=None, removed_reason=None)
+    )
+
+
+def _remove(connection: Connection, event: CheckpointRemoved, at: str) -> None:
+    """One path less. A checkpoint is removed when none is left, and keeps the last one's name."""
+    paths = [one for one in _paths(connection, event.checkpoint_id) if one != event.path]
+    values: dict[str, object] = {"paths": paths}
+    if paths:
+        values["path"] = paths[0]
+    else:
+        values.update(removed_at=at, removed_reason=event.reason)
+    connection.execute(
+        update(CHECKPOINT).where(CHECKPOINT.c.checkpoint_id == event.checkpoint_id).values(**values)
+    )
+
+
+def _paths(connection: Connection, checkpoint_id: str) -> list[str]:
+    query = select(CHECKPOINT.c.paths).where(CHECKPOINT.c.checkpoint_id == checkpoint_id)
+    found: list[str] | None = connection.execute(query).scalar()
+    return found or []
+
+
+def _pin(connection: Connection, event: BaselinePinned, at: str) -> None:
+    connection.execute(delete(BASELINE).where(BASELINE.c.run == event.run))
+    if event.checkpoint_id is not None:
+        values = event.model_dump(mode="json", exclude={"at"})
+        connection.execute(insert(BASELINE).values(**values, pinned_at=at))
 
 
 def _reject(connection: Connection, event: CheckpointRejected, at: str) -> None:
@@ -294,14 +349,16 @@ def _make_current(connection: Connection, evaluation_id: str, checkpoint_id: str
 
 LIFECYCLE = Projection(
     name="lifecycle",
-    version=1,
-    tables=(SUITE, CHECKPOINT, REJECTED, EVALUATION, EVALUATION_SUITE),
+    version=2,
+    tables=(SUITE, CHECKPOINT, BASELINE, REJECTED, EVALUATION, EVALUATION_SUITE),
     listens=frozenset(
         {
             SuiteRegistered,
             CheckpointArrived,
             CheckpointRejected,
             CheckpointRemoved,
+            CheckpointFound,
+            BaselinePinned,
             EvaluationStarted,
             PredictionsRecorded,
             EvaluationCompleted,

@@ -33,6 +33,8 @@ COLUMNS = (
     Column("seconds", "Took", "seconds", "From loading the model to the last prediction."),
     Column("peak_bytes", "Peak memory", "bytes", "The evaluator process's most resident memory."),
     Column("evaluations", "Evaluations", "count", "Completed ones; views show the newest."),
+    Column("paths", "Folders", "json", "All folders that hold it now; the views name the first."),
+    Column("pinned", "Pinned", "flag", "Whether it is its run's baseline (`milepost pin`)."),
 )
 
 

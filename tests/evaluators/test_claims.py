@@ -32,6 +32,7 @@ from store.projections import bring_up_to_date, replay
 from store.schema import HEARTBEAT
 from tests import logs
 from tests.logs import Seen
+from tests.views.deriving import found, removed
 
 NUMBERS = {"max_new_tokens": 64, "stop": []}
 WANTED = Wanted(("easy", "hard"), "1", NUMBERS)
@@ -47,15 +48,15 @@ def ask(
 
 
 def task(engine: Engine, checkpoint: str, wanted: Wanted = WANTED, *, again: bool = False) -> Task:
-    found = ask(engine, checkpoint, wanted, again=again)
-    assert isinstance(found, Task)
-    return found
+    one = ask(engine, checkpoint, wanted, again=again)
+    assert isinstance(one, Task)
+    return one
 
 
 def settled(engine: Engine, checkpoint: str, wanted: Wanted = WANTED) -> Event | None:
-    found = ask(engine, checkpoint, wanted)
-    assert isinstance(found, Standing)
-    return found.newest
+    one = ask(engine, checkpoint, wanted)
+    assert isinstance(one, Standing)
+    return one.newest
 
 
 def waiting(
@@ -64,8 +65,8 @@ def waiting(
     """(run, step, attempt) of what a worker would claim."""
     bring_up_to_date(engine, [LIFECYCLE])
     with reading(engine) as connection:
-        found = pending(connection, wanted, run=run, uncovered=uncovered)
-    return [(one.run, one.step, one.attempt) for one in found]
+        tasks = pending(connection, wanted, run=run, uncovered=uncovered)
+    return [(one.run, one.step, one.attempt) for one in tasks]
 
 
 def start(engine: Engine, one: Task, wanted: Wanted = WANTED, *, pid: int = NOBODY) -> None:
@@ -340,3 +341,24 @@ def test_views_show_the_newest_complete_evaluation(engine: Engine, checkpoint: s
     assert current() == [second.evaluation_id]
     assert replay(engine, [LIFECYCLE]) == []
     assert current() == [second.evaluation_id]
+
+
+def test_a_checkpoint_that_is_back_after_it_was_given_up_waits_again(
+    engine: Engine, checkpoint: str
+) -> None:
+    abandon(engine, task(engine, checkpoint))
+    log.append(engine, removed(checkpoint, "/checkpoints/run/checkpoint-100"))
+    assert claimable(engine) == []
+    log.append(engine, found(checkpoint, "/kept/checkpoint-100"))
+    (back,) = claimable(engine)
+    assert (back.again, back.attempt, str(back.path)) == (1, 1, "/kept/checkpoint-100")
+    start(engine, back)
+    assert [(one.again, one.attempt) for one in claimable(engine)] == [(1, 2)]
+    complete(engine, back._replace(version=1, attempt=2))
+    assert claimable(engine) == []
+
+
+def claimable(engine: Engine) -> list[Task]:
+    bring_up_to_date(engine, [LIFECYCLE])
+    with reading(engine) as connection:
+        return pending(connection, WANTED)

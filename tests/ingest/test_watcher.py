@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.numpy import save_file
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from watchdog.observers import Observer
 
 from ingest.arrival import Complete, judge
@@ -27,6 +27,8 @@ from ingest.watcher import Scan, State, Waiting, scan, watch
 from settings import Settings, Trust, WatchSettings, Workspace
 from store import log
 from store.events import CheckpointArrived, CheckpointRejected, CheckpointRemoved, Event
+from store.lifecycle import CHECKPOINT, LIFECYCLE
+from store.projections import bring_up_to_date
 from tests import logs
 from tests.ingest.folders import (
     CONFIG,
@@ -122,10 +124,50 @@ def test_the_same_content_under_another_path_is_no_second_arrival(
     folder = make_checkpoint(root / "run" / "checkpoint-10")
     state = State()
     settle(root, engine, state)
-    shutil.copytree(folder, root / "copy" / "checkpoint-10")
-    assert settle(root, engine, state).arrived == ()
-    assert settle(root, engine, State()).arrived == ()
-    assert len(events(engine)) == 1
+    copy = root / "copy" / "checkpoint-10"
+    shutil.copytree(folder, copy)
+    scanned = settle(root, engine, state)
+    (found,) = scanned.found
+    assert (scanned.arrived, found.path, found.run, found.step) == ((), str(copy), "copy", 10)
+    for again in (state, State()):
+        assert settle(root, engine, again) == ((), (), (), (), (), 0)
+    assert len(events(engine)) == 2
+    assert paths_of(engine) == [str(folder), str(copy)]
+
+
+def paths_of(engine: Engine) -> list[str]:
+    """The folders of the one checkpoint, by the log."""
+    bring_up_to_date(engine, [LIFECYCLE])
+    with engine.connect() as connection:
+        row = connection.execute(select(CHECKPOINT)).one()
+    assert (row.removed_at is None) == bool(row.paths)
+    assert row.path == row.paths[0] if row.paths else True
+    return list(row.paths)
+
+
+def test_a_checkpoint_that_moves_comes_back_or_loses_a_copy_stays_one(
+    root: Path, engine: Engine
+) -> None:
+    first, second = root / "run" / "checkpoint-10", root / "kept" / "checkpoint-10"
+    make_checkpoint(first)
+    make_checkpoint(root / "run" / "checkpoint-20", 2.0)
+    state = State()
+    assert len(settle(root, engine, state).arrived) == 2
+    second.parent.mkdir()
+    first.rename(second)
+    moved = settle(root, engine, state)
+    assert [one.path for one in moved.found] == [str(second)]
+    assert [one.path for one in moved.removed] == [str(first)]
+    shutil.rmtree(root / "run" / "checkpoint-20")
+    settle(root, engine, state)
+    second.rename(root / "run" / ".hidden")
+    assert [one.path for one in settle(root, engine, state).removed] == [str(second)]
+    (root / "run" / ".hidden").rename(first)
+    back = settle(root, engine, State())
+    assert [one.path for one in back.found] == [str(first)]
+    assert back.arrived == ()
+    types = [type(one).__name__ for one in events(engine)]
+    assert types.count("CheckpointArrived") == 2
 
 
 def test_a_folder_written_over_is_a_new_checkpoint_and_the_old_one_is_gone(
@@ -141,7 +183,7 @@ def test_a_folder_written_over_is_a_new_checkpoint_and_the_old_one_is_gone(
     (removed,) = found.removed
     assert (removed.checkpoint_id, removed.path) == (old.checkpoint_id, str(folder))
     assert removed.reason == f"the folder holds checkpoint {new.checkpoint_id} now"
-    assert settle(root, engine, state) == ((), (), (), (), 0)
+    assert settle(root, engine, state) == ((), (), (), (), (), 0)
 
 
 def rewrite_unseen(folder: Path) -> None:
@@ -198,7 +240,7 @@ def test_what_does_not_make_the_identity_may_change_afterwards(root: Path, engin
     settle(root, engine, state)
     (folder / "optimizer.pt").unlink()
     write_trainer_state(folder, loss=9.0)
-    assert settle(root, engine, state) == ((), (), (), (), 0)
+    assert settle(root, engine, state) == ((), (), (), (), (), 0)
     assert len(events(engine)) == 1
 
 
@@ -214,7 +256,7 @@ def test_after_a_restart_only_what_changed_is_read_again(root: Path, engine: Eng
     wait_for(lambda: time.time_ns() - snapshot(folder).changed > 2 * TICK_NS)
     settle(root, engine, State())
     restarted = State(digests=Unread())
-    assert look(root, engine, restarted) == ((), (), (), (), 0)
+    assert look(root, engine, restarted) == ((), (), (), (), (), 0)
     replace_weights(folder, 2.0)
     os.utime(folder / "model.safetensors", (1, 1))
     assert len(settle(root, engine, State()).arrived) == 1
@@ -301,7 +343,7 @@ def test_a_checkpoint_that_arrived_in_another_folder_is_not_missed(
 ) -> None:
     logs.arrive(engine, 10)
     (root / "run").mkdir()
-    assert settle(root, engine, State()) == ((), (), (), (), 0)
+    assert settle(root, engine, State()) == ((), (), (), (), (), 0)
 
 
 def test_an_arrived_checkpoint_that_is_no_longer_whole_is_removed_with_the_reason(
@@ -332,7 +374,7 @@ def test_an_unmounted_disk_does_not_remove_every_checkpoint(
     if unmounted == "empty":
         root.rmdir()
     disk.rename(root)
-    assert settle(root, engine, state) == ((), (), (), (), 0)
+    assert settle(root, engine, state) == ((), (), (), (), (), 0)
     assert [type(event) for event in events(engine)] == [CheckpointArrived]
 
 
@@ -342,7 +384,7 @@ def test_dot_folders_and_other_folders_are_left_alone(root: Path, engine: Engine
     (root / "run" / "runs" / "Nov24").mkdir(parents=True)
     (root / "run" / "trainer.log").touch()
     found = settle(root, engine, State(), limit_seconds=0.0)
-    assert found == ((), (), (), (), 0)
+    assert found == ((), (), (), (), (), 0)
     assert events(engine) == []
 
 

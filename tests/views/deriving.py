@@ -11,7 +11,10 @@ from sqlalchemy import Engine, select
 from settings import Settings, parse
 from store import log
 from store.events import (
+    BaselinePinned,
+    CheckpointFound,
     CheckpointRejected,
+    CheckpointRemoved,
     EvaluationAbandoned,
     SyncCompleted,
     SyncFailed,
@@ -77,6 +80,21 @@ def sync_completed(at: str, source: str = "gpu:/out") -> SyncCompleted:
 
 def rejected(path: str, reason: str = "config.json is missing") -> CheckpointRejected:
     return CheckpointRejected(run="run", path=path, step=900, reason=reason, fingerprint=reason)
+
+
+def found(checkpoint_id: str, path: str) -> CheckpointFound:
+    at = "2026-01-02T00:00:00.000Z"
+    return CheckpointFound(checkpoint_id=checkpoint_id, run="run", step=600, path=path, at=at)
+
+
+def removed(checkpoint_id: str, path: str) -> CheckpointRemoved:
+    at = "2026-01-03T00:00:00.000Z"
+    return CheckpointRemoved(checkpoint_id=checkpoint_id, path=path, reason="gone", at=at)
+
+
+def pinned(run: str, checkpoint_id: str | None, step: int | None) -> BaselinePinned:
+    at = f"2026-01-04T00:00:00.000Z {step}"
+    return BaselinePinned(run=run, checkpoint_id=checkpoint_id, step=step, note=None, at=at)
 
 
 def answered(
@@ -169,6 +187,15 @@ def eventful(engine: Engine) -> Iterator[str]:
         ),
     )
     yield "an abandoned evaluation"
+    log.append(engine, found(fifth, "/kept/checkpoint-600"))
+    log.append(engine, removed(fifth, "/checkpoints/run/checkpoint-600"))
+    yield "a checkpoint that was moved"
+    log.append(engine, removed(first, "/checkpoints/run/checkpoint-100"))
+    yield "a checkpoint that is gone"
+    log.append(engine, pinned("run", third, 300))
+    log.append(engine, pinned("other", other, 100))
+    log.append(engine, pinned("other", None, None))
+    yield "a baseline, and one that was taken back"
 
 
 def settings_with_tests() -> Settings:
