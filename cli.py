@@ -20,7 +20,7 @@ from commands.bootstrap import opened
 from commands.encoding import Encoding
 from commands.export import What
 from commands.output import Format
-from errors import MilepostError
+from errors import MilepostError, UsageError
 from settings import find_workspace
 
 app = typer.Typer(
@@ -211,6 +211,52 @@ def evaluate(
         names=suite or [],
         again=again,
     )
+
+
+@app.command()
+def pin(
+    checkpoint: Annotated[
+        str | None, typer.Argument(help="Its step, folder or id. Left out: list the pinned ones.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    run: Annotated[str | None, typer.Option(help="Only checkpoints of this run.")] = None,
+    note: Annotated[str | None, typer.Option(help="Why, for those who read it later.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the run's pin back.")] = False,
+) -> None:
+    """Pin the checkpoint that its run is held against. It is never pruned.
+
+    Example: milepost pin 400 --note "the one that is served"
+    Example: milepost pin --remove --run my-run
+    """
+    from commands import retention
+
+    place = find_workspace(workspace)
+    if not remove:
+        retention.pin(place, checkpoint, run, note)
+    elif checkpoint is None:
+        retention.unpin(place, run)
+    else:
+        raise UsageError("--remove takes a --run, and no checkpoint.")
+
+
+@app.command()
+def prune(
+    workspace: WorkspaceOption = None,
+    form: FormatOption = Format.table,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete. Left out: only say what would go.")
+    ] = False,
+) -> None:
+    """Delete checkpoints beyond the limits of [retention]. Left alone, it only says which.
+
+    The newest, the best, pinned and unevaluated ones always stay, and so do all predictions.
+
+    Example: milepost prune
+    Example: milepost prune --yes
+    """
+    from commands import retention
+
+    retention.report(find_workspace(workspace), form, yes=yes)
 
 
 @app.command()

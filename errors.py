@@ -17,6 +17,7 @@ MilepostError
 │   └── QueryTimeout        a query of `milepost sql` took longer than it may
 ├── ExportFault             a file could not be written
 ├── SyncFault               rsync did not bring the files
+├── PruneFault              a checkpoint could not be deleted
 ├── CheckpointFault         a folder that is not a usable checkpoint
 │   ├── Unfinished          something is missing that may still be written
 │   └── Unusable            what is there is wrong
@@ -119,6 +120,10 @@ class ExportFault(MilepostError):
 
 class SyncFault(MilepostError):
     """rsync did not bring the files; the message holds its exit code and last words."""
+
+
+class PruneFault(MilepostError):
+    """A checkpoint that retention no longer keeps could not be deleted."""
 
 
 class CheckpointFault(MilepostError):

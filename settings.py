@@ -89,6 +89,26 @@ class SyncSettings(Section):
     )
 
 
+class RetentionSettings(Section):
+    """`[retention]`: what `milepost prune` keeps, and the limits beyond which it deletes.
+
+    The counts are for each run; the size is of all checkpoints together. Without a limit nothing
+    is deleted. `automatic` lets `milepost watch` prune after each arrival.
+    """
+
+    automatic: bool = False
+    keep_newest: Count = 3
+    keep_best: Annotated[int, Field(ge=0)] = 3
+    max_count: Count | None = None
+    max_age_days: Positive | None = None
+    max_bytes: Count | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether any limit is set."""
+        return any((self.max_count, self.max_age_days, self.max_bytes))
+
+
 class SuiteSettings(Section):
     """One `[[suite]]`: a JSONL file of examples, and what it is for."""
 
@@ -181,6 +201,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     watch: WatchSettings = WatchSettings()
     sync: SyncSettings = SyncSettings()
+    retention: RetentionSettings = RetentionSettings()
     suite: tuple[SuiteSettings, ...] = ()
     evaluation: EvaluationSettings = EvaluationSettings()
     regression: RegressionSettings = RegressionSettings()

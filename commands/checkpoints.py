@@ -23,14 +23,24 @@ _ID = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},32}}", re.IGNORECASE)
 
 
 class Known(NamedTuple):
-    """A checkpoint that arrived. `removed_reason` is why its folder is no longer its, or None."""
+    """A checkpoint that arrived.
+
+    `path` is its folder, or the last one that it had; `paths` are all that it has now. It is there
+    since `found_at`, unless `removed_reason` says why it is not.
+    """
 
     checkpoint_id: str
     run: str
     step: int
     path: Path
-    arrived_at: str
+    paths: tuple[Path, ...]
+    found_at: str
     removed_reason: str | None
+
+    @property
+    def folders(self) -> set[Path]:
+        """What people may call its folders."""
+        return {name for path in (self.path, *self.paths) for name in (path, path.resolve())}
 
     @property
     def name(self) -> str:
@@ -52,7 +62,7 @@ def find(connection: Connection, workspace: Workspace, word: str, run: str | Non
         found = [one for one in known if one.checkpoint_id.startswith(word.lower())]
     if not found:
         folders = _folders(workspace, word)
-        found = [one for one in known if folders & {one.path, one.path.resolve()}]
+        found = [one for one in known if folders & one.folders]
         # A folder that was filled anew holds what came last.
         found = found[-1:]
     if len(found) > 1:
@@ -68,14 +78,22 @@ def find(connection: Connection, workspace: Workspace, word: str, run: str | Non
 
 
 def of_run(connection: Connection, run: str | None) -> list[Known]:
-    """Every checkpoint in the order of arrival; of one run if it is named.
+    """Every checkpoint, the one that came last at the end; of one run if it is named.
 
     Raises UsageError for a run of which nothing has arrived.
     """
     columns = [CHECKPOINT.c[name] for name in Known._fields]
-    query = select(*columns).order_by(CHECKPOINT.c.arrived_at, CHECKPOINT.c.checkpoint_id)
+    query = select(*columns).order_by(CHECKPOINT.c.found_at, CHECKPOINT.c.checkpoint_id)
     known = [
-        Known(row.checkpoint_id, row.run, row.step, Path(row.path), *row[4:])
+        Known(
+            row.checkpoint_id,
+            row.run,
+            row.step,
+            Path(row.path),
+            tuple(map(Path, row.paths)),
+            row.found_at,
+            row.removed_reason,
+        )
         for row in connection.execute(query)
     ]
     runs = sorted({one.run for one in known})
@@ -98,7 +116,7 @@ def refuse_gone(known: Known) -> None:
             f"{known.name}: its folder {known.path} is gone. Put it back there, or name another "
             "checkpoint."
         )
-    arrived = datetime.fromisoformat(known.arrived_at).timestamp() * 1e9
+    arrived = datetime.fromisoformat(known.found_at).timestamp() * 1e9
     if known.removed_reason is None and snapshot(known.path).changed < arrived:
         return
     match judge(known.path, await_trainer=False):

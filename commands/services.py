@@ -11,6 +11,7 @@ from commands.bootstrap import deriver, opened
 from commands.checkpoints import find, of_run
 from commands.evaluation import evaluate_one
 from commands.progress import Evaluations, News, Transfers, at_speed, say, time_left
+from commands.retention import prune_automatically
 from commands.supervisor import free_port, stop_on_signals
 from errors import SettingsError, SyncFault, UsageError
 from settings import Workspace
@@ -90,6 +91,8 @@ def watch(workspace: Workspace, *, once: bool) -> None:
                 for one in found.waiting if once else ():
                     say(f"not complete yet: {one.path}: {one.reason}")
                 derive()
+                if found.arrived or found.found:
+                    prune_automatically(engine, workspace)
 
             watcher.watch(workspace, engine, stop, on_scan, once=once)
 

@@ -94,7 +94,14 @@ def register_suite(
     log.append(engine, event, rows=Rows(examples=examples if revision == 1 else ()))
 
 
-def arrive(engine: Engine, step: int, *, run: str = "run", content: str | None = None) -> str:
+def arrive(
+    engine: Engine,
+    step: int,
+    *,
+    run: str = "run",
+    content: str | None = None,
+    path: str | None = None,
+) -> str:
     """Appends an arrival and returns its checkpoint id."""
     checkpoint_id = hashlib.sha256((content or f"{run}/{step}").encode()).hexdigest()[:32]
     log.append(
@@ -103,7 +110,7 @@ def arrive(engine: Engine, step: int, *, run: str = "run", content: str | None =
             checkpoint_id=checkpoint_id,
             run=run,
             step=step,
-            path=f"/checkpoints/{run}/checkpoint-{step}",
+            path=path or f"/checkpoints/{run}/checkpoint-{step}",
             bytes=1000,
             dtype="F32",
             architecture="LlamaForCausalLM",
