@@ -7,6 +7,7 @@ watched folder make that folder the run, under its own name or the one that [wat
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -85,7 +86,10 @@ def candidates(root: Path) -> list[Path]:
 
 def _is_bare(folder: Path, inner: list[Path]) -> bool:
     """Whether this is a checkpoint whose name says no step, not a run with what it ended with."""
-    return (folder / TRAINER_STATE).exists() and all(step_of(one.name) is None for one in inner)
+    # Not Path.exists, which raises where the folder may not be searched.
+    return os.path.exists(folder / TRAINER_STATE) and all(
+        step_of(one.name) is None for one in inner
+    )
 
 
 def _subfolders(folder: Path) -> list[Path]:
