@@ -151,7 +151,7 @@ def crowd(url: str, predictions: int, target: Target) -> Crowded:
     ]
     for process in (*writers, *readers):
         process.start()
-    start.wait(PATIENCE_SECONDS)
+    _line_up(start, (*writers, *readers))
     began = time.monotonic()
     _end_well(writers)
     seconds = time.monotonic() - began
@@ -164,6 +164,17 @@ def crowd(url: str, predictions: int, target: Target) -> Crowded:
         sum(retries.get() for _ in writers),
         sum(polls.get() for _ in readers),
     )
+
+
+def _line_up(start: Barrier, processes: Sequence[BaseProcess]) -> None:
+    """Lets all go at once; whoever dies before that is named, and not waited for."""
+    while start.n_waiting < len(processes):
+        for process in processes:
+            if process.exitcode is not None:
+                start.abort()
+                raise AssertionError(f"{process.name} ended with {process.exitcode} at its start")
+        processes[0].join(POLL_SECONDS)
+    start.wait(PATIENCE_SECONDS)
 
 
 def _end_well(processes: Sequence[BaseProcess]) -> None:
