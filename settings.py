@@ -30,6 +30,7 @@ FILE_NAME = "milepost.toml"
 
 Difficulty = Literal["easy", "medium", "hard"]
 Role = Literal["validation", "mining"]
+Observing = Literal["auto", "native", "polling"]
 
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 
@@ -54,11 +55,14 @@ class WatchSettings(Section):
     """`[watch]`: the folder in which checkpoints appear, as RUN/checkpoint-N, and what may come in.
 
     `run` names the run of checkpoints that stand right in that folder; None takes its name.
-    `base_models` says where the models are that adapters name as theirs.
+    `base_models` says where the models are that adapters name as theirs. `observer` "native" takes
+    the system's hints of changes, "polling" the interval alone, and "auto" that on file systems of
+    the network, which tell only of what this machine changes.
     """
 
     path: Path = Path("checkpoints")
     run: str | None = Field(default=None, min_length=1)
+    observer: Observing = "auto"
     interval_seconds: Positive = 5.0
     debounce_seconds: Positive = 0.3
     incomplete_after_seconds: Positive = 600.0
