@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISDIR
 from typing import NamedTuple
@@ -13,6 +12,9 @@ from ingest.files import open_file
 
 # SHA-256 of a file is kept under device, inode, size, mtime and ctime, in nanoseconds.
 _Key = tuple[int, int, int, int, int]
+
+# Several times the files of a thousand checkpoints; beyond them the oldest are forgotten.
+DIGESTS_LIMIT = 32_768
 
 
 class Entry(NamedTuple):
@@ -38,23 +40,46 @@ class Snapshot(NamedTuple):
 
 
 def snapshot(folder: Path) -> Snapshot:
-    """A look at `folder`. What cannot be seen is left out: judging the folder says so."""
-    entries = []
+    """A look at `folder`. What cannot be seen is left out: judging the folder says so.
+
+    Links to files are followed, links to folders below are not.
+    """
+    entries: list[Entry] = []
     changed = 0
-    for path, found in _walk(folder):
-        changed = max(changed, found.st_ctime_ns)
-        if not S_ISDIR(found.st_mode):
-            entries.append(
-                Entry(
-                    path.relative_to(folder).as_posix(),
-                    found.st_size,
-                    found.st_mtime_ns,
-                    found.st_ctime_ns,
-                    found.st_ino,
-                    found.st_dev,
+    pending = [("", os.fspath(folder))]
+    try:
+        changed = os.stat(folder).st_ctime_ns
+    except OSError:
+        pending.clear()
+    while pending:
+        prefix, path = pending.pop()
+        try:
+            with os.scandir(path) as listed:
+                inside = list(listed)
+        except OSError:
+            continue
+        for one in inside:
+            try:
+                found = one.stat()
+                is_folder = S_ISDIR(found.st_mode)
+                if is_folder and not one.is_symlink():
+                    pending.append((f"{prefix}{one.name}/", one.path))
+            except OSError:
+                continue
+            changed = max(changed, found.st_ctime_ns)
+            if not is_folder:
+                entries.append(
+                    Entry(
+                        prefix + one.name,
+                        found.st_size,
+                        found.st_mtime_ns,
+                        found.st_ctime_ns,
+                        found.st_ino,
+                        found.st_dev,
+                    )
                 )
-            )
-    return Snapshot(tuple(sorted(entries)), changed)
+    entries.sort()
+    return Snapshot(tuple(entries), changed)
 
 
 def fingerprint(seen: Snapshot) -> str:
@@ -64,9 +89,10 @@ def fingerprint(seen: Snapshot) -> str:
 
 
 class Digests:
-    """SHA-256 of files, each read once for as long as it stays untouched."""
+    """SHA-256 of files, each read once for as long as it stays untouched, and among the newest."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = DIGESTS_LIMIT) -> None:
+        self._limit = limit
         self._known: dict[_Key, str] = {}
 
     def of(self, file: Path) -> str:
@@ -82,18 +108,6 @@ class Digests:
             )
             if key not in self._known:
                 self._known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+                if len(self._known) > self._limit:
+                    del self._known[next(iter(self._known))]
         return self._known[key]
-
-
-def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """`folder` and all below it. Links to files are followed, links to folders below are not."""
-    pending = [folder]
-    while pending:
-        path = pending.pop()
-        try:
-            found = path.stat()
-            if S_ISDIR(found.st_mode) and (path == folder or not path.is_symlink()):
-                pending.extend(path.iterdir())
-        except OSError:
-            continue
-        yield path, found

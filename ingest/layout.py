@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 # Longer numbers are no step, and no column of the log could hold them.
 _DIGITS = "([0-9]{1,18})"
@@ -55,6 +57,13 @@ def run_of(folder: Path, root: Path, own: str | None = None) -> str:
     return folder.parent.relative_to(root).as_posix()
 
 
+class Survey(NamedTuple):
+    """The folders that may be checkpoints, newest first, and the links to where others may be."""
+
+    candidates: list[Path]
+    links: list[Path]
+
+
 def candidates(root: Path) -> list[Path]:
     """The folders below `root` that may be checkpoints, newest first; dot folders are left out.
 
@@ -62,56 +71,83 @@ def candidates(root: Path) -> list[Path]:
     RUN/checkpoint-10 and a link RUN/latest to it the first, and a link that leads back above
     itself is not followed.
     """
-    found: dict[Path, int] = {}
-    seen = {_identity(folder) for folder in (root, *root.resolve().parents)}
-    pending, links = [(root, 0)], list[tuple[Path, int]]()
+    return survey(root).candidates
+
+
+def survey(root: Path) -> Survey:
+    """`candidates`, with the links to runs and groups of runs."""
+    found: list[tuple[int, str]] = []
+    followed: list[Path] = []
+    top = os.fspath(root)
+    seen = {_identity(path) for path in (top, *_above(top))}
+    pending, links = [(top, 0)], list[tuple[str, int]]()
     while pending or links:
         # What stands there itself goes before all links to it.
-        folder, depth = (pending or links).pop()
-        key = _identity(folder)
-        if depth and (key is None or key in seen):
+        is_link = not pending
+        path, depth = (pending or links).pop()
+        status = _status(path)
+        if status is None:
+            continue
+        key = (status.st_dev, status.st_ino)
+        if depth and key in seen:
             continue
         seen.add(key)
-        if depth and step_of(folder.name) is not None:
-            found[folder] = _mtime(folder)
+        if depth and step_of(os.path.basename(path)) is not None:
+            found.append((status.st_mtime_ns, path))
             continue
-        inner = _subfolders(folder)
-        if depth > 1 and _is_bare(folder, inner):
-            found[folder] = _mtime(folder)
-        elif depth <= DEEPEST_RUN:
+        inner = _subfolders(path)
+        if depth > 1 and _is_bare(path, inner):
+            found.append((status.st_mtime_ns, path))
+            continue
+        if is_link:
+            followed.append(Path(path))
+        if depth <= DEEPEST_RUN:
             for one in inner:
-                (links if one.is_symlink() else pending).append((one, depth + 1))
-    return sorted(found, key=lambda path: (found[path], path), reverse=True)
+                (links if one.is_symlink() else pending).append((one.path, depth + 1))
+    return Survey([Path(path) for _, path in sorted(found, reverse=True)], followed)
 
 
-def _is_bare(folder: Path, inner: list[Path]) -> bool:
+def _above(path: str) -> Iterator[str]:
+    """The folders above the real one at `path`."""
+    real = os.path.realpath(path)
+    while (above := os.path.dirname(real)) != real:
+        real = above
+        yield real
+
+
+def _is_bare(folder: str, inner: list[os.DirEntry[str]]) -> bool:
     """Whether this is a checkpoint whose name says no step, not a run with what it ended with."""
     # Not Path.exists, which raises where the folder may not be searched.
-    return os.path.exists(folder / TRAINER_STATE) and all(
+    return os.path.exists(os.path.join(folder, TRAINER_STATE)) and all(
         step_of(one.name) is None for one in inner
     )
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _subfolders(folder: str) -> list[os.DirEntry[str]]:
     """The folders in `folder`; none of one that cannot be read."""
     try:
-        return [one for one in folder.iterdir() if not one.name.startswith(".") and one.is_dir()]
+        with os.scandir(folder) as listed:
+            return [one for one in listed if not one.name.startswith(".") and _is_folder(one)]
     except OSError:
         return []
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Device and inode; None for a folder that has just gone."""
+def _is_folder(one: os.DirEntry[str]) -> bool:
     try:
-        found = folder.stat()
+        return one.is_dir()
+    except OSError:
+        # For instance a link that leads back to itself.
+        return False
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Device and inode; None for a folder that has just gone."""
+    found = _status(path)
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
-
-
-def _mtime(path: Path) -> int:
-    """In nanoseconds; 0 for a folder that has just gone."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

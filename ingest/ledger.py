@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
-from ingest.fingerprint import Snapshot
 from store import log
 from store.engine import reading
 from store.events import (
@@ -18,19 +16,12 @@ from store.events import (
     SyncCompleted,
 )
 
-# A file's time is that of the kernel's last tick, so a change can look a little older than it is.
-TICK_NS = 50_000_000
-
 
 class Arrival(NamedTuple):
-    """A folder that holds a checkpoint and has not been reported gone.
-
-    `at` is when the log was told of it, in nanoseconds since 1970.
-    """
+    """A folder that holds a checkpoint and has not been reported gone."""
 
     checkpoint_id: str
     path: Path
-    at: int
 
 
 class Ledger:
@@ -47,37 +38,32 @@ class Ledger:
 
     def refresh(self, engine: Engine) -> None:
         """Reads the events that are new since the last time."""
-        types = (CheckpointArrived, CheckpointFound, CheckpointRemoved)
         with reading(engine) as connection:
-            for recorded in log.read(connection, after=self._position, types=types):
-                self._position = recorded.position
-                match recorded.event:
-                    case (
-                        CheckpointArrived(checkpoint_id=checkpoint_id, path=path)
-                        | CheckpointFound(checkpoint_id=checkpoint_id, path=path)
-                    ):
-                        at = _nanoseconds(recorded.recorded_at)
-                        arrival = Arrival(checkpoint_id, Path(path), at)
-                        self._present.setdefault(arrival.path, {})[checkpoint_id] = arrival
-                    case CheckpointRemoved(checkpoint_id=checkpoint_id, path=path):
-                        held = self._present.get(Path(path), {})
-                        held.pop(checkpoint_id, None)
-                        if not held:
-                            self._present.pop(Path(path), None)
-                    case other:
-                        raise TypeError(type(other).__name__)
+            self.read(connection)
+
+    def read(self, connection: Connection) -> None:
+        """`refresh` inside a transaction, so that what it says holds to the end of that."""
+        types = (CheckpointArrived, CheckpointFound, CheckpointRemoved)
+        for recorded in log.read(connection, after=self._position, types=types):
+            self._position = recorded.position
+            match recorded.event:
+                case (
+                    CheckpointArrived(checkpoint_id=checkpoint_id, path=path)
+                    | CheckpointFound(checkpoint_id=checkpoint_id, path=path)
+                ):
+                    arrival = Arrival(checkpoint_id, Path(path))
+                    self._present.setdefault(arrival.path, {})[checkpoint_id] = arrival
+                case CheckpointRemoved(checkpoint_id=checkpoint_id, path=path):
+                    held = self._present.get(Path(path), {})
+                    held.pop(checkpoint_id, None)
+                    if not held:
+                        self._present.pop(Path(path), None)
+                case other:
+                    raise TypeError(type(other).__name__)
 
     def holds(self, folder: Path, checkpoint_id: str) -> bool:
         """Whether the log says that `folder` holds the checkpoint."""
         return checkpoint_id in self._present.get(folder, {})
-
-    def untouched(self, folder: Path, seen: Snapshot) -> str | None:
-        """The checkpoint that came to `folder`, if nothing in it has changed since then."""
-        held = self._present.get(folder)
-        if not held:
-            return None
-        newest = max(held.values(), key=lambda one: one.at)
-        return newest.checkpoint_id if seen.changed < newest.at - TICK_NS else None
 
 
 def taken(connection: Connection) -> frozenset[tuple[str, str]]:
@@ -94,7 +80,3 @@ def taken(connection: Connection) -> frozenset[tuple[str, str]]:
             case other:
                 raise TypeError(type(other).__name__)
     return frozenset(found)
-
-
-def _nanoseconds(recorded_at: str) -> int:
-    return int(datetime.fromisoformat(recorded_at).timestamp() * 1000) * 1_000_000

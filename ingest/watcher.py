@@ -6,6 +6,7 @@ timer only say when to scan again, so a lost hint costs seconds and nothing else
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,13 +16,15 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from errors import Unusable
+from errors import SettingsError, Unusable
+from ingest.absence import Home, holds_anything, home_of, reason_gone
 from ingest.admission import refusal
 from ingest.arrival import Broken, Complete, Incomplete, NotACheckpoint, judge
 from ingest.files import printable
 from ingest.fingerprint import Digests, Snapshot, fingerprint, snapshot
 from ingest.hints import Hints
-from ingest.layout import candidates, run_of, step_of
+from ingest.known_folders import KnownFolders, now_ns
+from ingest.layout import run_of, step_of, survey
 from ingest.ledger import Arrival, Ledger
 from settings import Trust, WatchSettings, Workspace
 from store import log
@@ -39,6 +42,11 @@ SETTLE_SECONDS = 0.75
 LIMIT_SECONDS = WatchSettings().incomplete_after_seconds
 
 NO_TRUST = Trust()
+
+# In the workspace: what need not be read again after a restart.
+KNOWN_FOLDERS = Path(".cache/known-folders")
+
+_logger = logging.getLogger(__name__)
 
 
 class Waiting(NamedTuple):
@@ -79,11 +87,19 @@ class Folder:
 
 @dataclass
 class State:
-    """What is remembered from one scan to the next."""
+    """What is remembered from one scan to the next: of folders that are there, or should be.
+
+    `homes` says where each was, `absent` since when one is missed, `unreachable` which ones are
+    neither there nor gone; `links` are the runs that are links to folders.
+    """
 
     folders: dict[Path, Folder] = field(default_factory=dict)
+    homes: dict[Path, Home] = field(default_factory=dict)
     absent: dict[Path, float] = field(default_factory=dict)
+    unreachable: set[Path] = field(default_factory=set)
+    links: list[Path] = field(default_factory=list)
     digests: Digests = field(default_factory=Digests)
+    known: KnownFolders = field(default_factory=KnownFolders)
     ledger: Ledger = field(default_factory=Ledger)
 
 
@@ -98,13 +114,18 @@ def watch(
     """Scans now, when something changes and every interval, until `stop` is set.
 
     `on_scan` is called after each scan. With `once` it ends as soon as nothing is settling.
-    Makes the watched folder if it is missing.
+    Makes the watched folder if it is missing at the start. Raises SettingsError if it cannot.
     """
     root, settings = workspace.checkpoints, workspace.settings.watch
-    root.mkdir(parents=True, exist_ok=True)
-    state = State()
-    with Hints(root) as hints:
+    _make(root)
+    state = State(known=KnownFolders(workspace.root / KNOWN_FOLDERS))
+    was_there = True
+    with Hints(settings.observer) as hints:
+        hints.follow([root])
         while not stop.is_set():
+            if root.is_dir() != was_there:
+                was_there = not was_there
+                _logger.warning("%s is %s", root, "there again" if was_there else "not there")
             found = scan(
                 root,
                 engine,
@@ -114,11 +135,25 @@ def watch(
                 trust=workspace.trust,
                 stop=stop,
             )
+            state.known.save()
             on_scan(found)
             if once and not found.settling:
                 return
+            hints.follow([root, *state.links])
             seconds = SETTLE_SECONDS if found.settling else settings.interval_seconds
             hints.wait(stop, seconds, settings.debounce_seconds)
+
+
+def _make(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        # A link to a disk that is not mounted yet is waited for.
+        if not root.is_symlink():
+            raise SettingsError(
+                f"[watch] path is {root}, where no folder can be made: {error.strerror}. "
+                "Name another one, or make it."
+            ) from error
 
 
 def scan(
@@ -139,7 +174,7 @@ def scan(
     run of checkpoints right in `checkpoints`. `stop` ends the pass between two folders.
     """
     state.ledger.refresh(engine)
-    paths = candidates(checkpoints)
+    paths, state.links = survey(checkpoints)
     state.folders = {path: state.folders[path] for path in paths if path in state.folders}
     this = _Pass(checkpoints, engine, state, settle_seconds, limit_seconds, run, trust)
     for path in paths:
@@ -202,17 +237,25 @@ class _Pass:
 
     def look_for_gone(self, root: Path) -> None:
         """Reports the checkpoints whose folder is gone, or now holds something else."""
-        # An empty folder is more likely an unmounted disk than every run deleted.
-        if not root.is_dir() or not any(root.iterdir()):
+        state = self.state
+        present = state.ledger.present
+        paths = {arrival.path for arrival in present}
+        state.absent = {path: at for path, at in state.absent.items() if path in paths}
+        state.homes = {
+            path: home
+            for path, home in state.homes.items()
+            if path in paths or path in state.folders
+        }
+        if not holds_anything(root):
             return
-        for arrival in self.state.ledger.present:
-            if not arrival.path.is_relative_to(root):
-                continue
-            folder = self.state.folders.get(arrival.path)
+        unreachable = set()
+        for arrival in present:
+            folder = state.folders.get(arrival.path)
             if folder is None:
-                self._miss(arrival)
+                if arrival.path.is_relative_to(root) and not self._miss(arrival):
+                    unreachable.add(arrival.path)
                 continue
-            self.state.absent.pop(arrival.path, None)
+            state.absent.pop(arrival.path, None)
             if folder.judged and folder.checkpoint_id != arrival.checkpoint_id:
                 holds = (
                     f"holds checkpoint {folder.checkpoint_id} now"
@@ -220,6 +263,13 @@ class _Pass:
                     else f"is no whole checkpoint any more: {folder.reason}"
                 )
                 self._remove(arrival, f"the folder {holds}")
+        for path in sorted(unreachable - state.unreachable)[:1]:
+            _logger.warning(
+                "%d checkpoints cannot be reached, such as %s: they are not taken for gone",
+                len(unreachable),
+                path,
+            )
+        state.unreachable = unreachable
 
     def _look(self, path: Path) -> tuple[Folder, bool]:
         """The folder as it is known, and whether it looks new or different now."""
@@ -229,10 +279,13 @@ class _Pass:
             return known, False
         folder = Folder(seen, since=time.monotonic())
         if known is None:
-            # After a start, what has not been touched since it arrived need not be read again.
-            folder.checkpoint_id = self.state.ledger.untouched(path, seen)
-            folder.judged = folder.checkpoint_id is not None
+            # After a start, what was read before and looks the same need not be read again.
+            checkpoint_id = self.state.known.id_of(seen)
+            if checkpoint_id is not None and self.state.ledger.holds(path, checkpoint_id):
+                folder.judged, folder.checkpoint_id = True, checkpoint_id
         self.state.folders[path] = folder
+        if (home := home_of(path)) is not None:
+            self.state.homes[path] = home
         return folder, True
 
     def _take_in(self, complete: Complete, folder: Folder) -> None:
@@ -240,6 +293,7 @@ class _Pass:
         if (reason := refusal(complete, self.trust)) is not None:
             self._reject(complete.folder, folder, reason)
             return
+        read_at = now_ns()
         try:
             event = complete.arrived(self.state.digests.of)
         except Unusable as error:
@@ -253,8 +307,9 @@ class _Pass:
             # It changed while it was read, so the digest may be of a mixture.
             self.settling += 1
             return
-        folder.judged, folder.checkpoint_id = True, event.checkpoint_id
         with appending(self.engine) as connection:
+            # Another watcher may have been faster.
+            self.state.ledger.read(connection)
             if log.version_of(connection, event.stream) == 0:
                 log.append_in(connection, event)
                 self.arrived.append(event)
@@ -268,6 +323,8 @@ class _Pass:
                 )
                 log.append_in(connection, found)
                 self.found.append(found)
+        folder.judged, folder.checkpoint_id = True, event.checkpoint_id
+        self.state.known.learn(folder.seen, event.checkpoint_id, read_at)
 
     def _reject(self, path: Path, folder: Folder, reason: str) -> None:
         folder.judged, folder.reason = True, reason
@@ -284,14 +341,22 @@ class _Pass:
     def _run_of(self, path: Path) -> str:
         return run_of(path, self.root, self.run)
 
-    def _miss(self, arrival: Arrival) -> None:
-        """Reports a folder as gone at the second look that does not find it."""
+    def _miss(self, arrival: Arrival) -> bool:
+        """Reports a folder as gone at the second look that does not find it.
+
+        Returns False if nobody can say whether it is gone.
+        """
+        reason = reason_gone(arrival.path, self.root, self.state.homes.get(arrival.path))
+        if reason is None:
+            self.state.absent.pop(arrival.path, None)
+            return False
         now = time.monotonic()
         first = self.state.absent.setdefault(arrival.path, now)
         if first < now and now - first >= self.settle_seconds:
-            self._remove(arrival, "the folder is gone")
+            self._remove(arrival, reason)
         else:
             self.settling += 1
+        return True
 
     def _remove(self, arrival: Arrival, reason: str) -> None:
         self.state.absent.pop(arrival.path, None)
@@ -301,5 +366,9 @@ class _Pass:
             reason=reason,
             at=log.now(),
         )
-        log.append(self.engine, event)
-        self.removed.append(event)
+        with appending(self.engine) as connection:
+            # Another watcher, or a prune, may have said so already.
+            self.state.ledger.read(connection)
+            if self.state.ledger.holds(arrival.path, arrival.checkpoint_id):
+                log.append_in(connection, event)
+                self.removed.append(event)

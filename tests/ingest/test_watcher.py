@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from watchdog.observers import Observer
 
 from ingest.arrival import Complete, judge
 from ingest.fingerprint import Digests, snapshot
-from ingest.ledger import TICK_NS
+from ingest.known_folders import FINE_NS, KnownFolders
 from ingest.trainer_callback import write_manifest
 from ingest.watcher import Scan, State, Waiting, scan, watch
 from settings import Settings, Trust, WatchSettings, Workspace
@@ -251,15 +252,99 @@ class Unread(Digests):
         raise AssertionError(f"{file} is read again")
 
 
-def test_after_a_restart_only_what_changed_is_read_again(root: Path, engine: Engine) -> None:
+def rested(folder: Path) -> None:
+    """Waits until a reading of the folder would be remembered."""
+    wait_for(lambda: time.time_ns() - snapshot(folder).changed > 1.2 * FINE_NS)
+
+
+def test_after_a_restart_only_what_changed_is_read_again(
+    tmp_path: Path, root: Path, engine: Engine
+) -> None:
+    file = tmp_path / "known"
     folder = make_checkpoint(root / "run" / "checkpoint-10")
-    wait_for(lambda: time.time_ns() - snapshot(folder).changed > 2 * TICK_NS)
-    settle(root, engine, State())
-    restarted = State(digests=Unread())
+    rested(folder)
+    state = State(known=KnownFolders(file))
+    settle(root, engine, state)
+    state.known.save()
+    restarted = State(digests=Unread(), known=KnownFolders(file))
     assert look(root, engine, restarted) == ((), (), (), (), (), 0)
     replace_weights(folder, 2.0)
     os.utime(folder / "model.safetensors", (1, 1))
-    assert len(settle(root, engine, State()).arrived) == 1
+    assert len(settle(root, engine, State(known=KnownFolders(file))).arrived) == 1
+
+
+def test_a_workspace_on_another_disk_is_read_again_once(
+    tmp_path: Path, root: Path, engine: Engine
+) -> None:
+    file = tmp_path / "known"
+    folder = make_checkpoint(root / "run" / "checkpoint-10")
+    rested(folder)
+    state = State(known=KnownFolders(file))
+    settle(root, engine, state)
+    state.known.save()
+    subprocess.run(["cp", "-a", root, tmp_path / "copy"], check=True)
+    shutil.rmtree(root)
+    (tmp_path / "copy").rename(root)
+    rested(folder)
+    moved = State(digests=Counting(), known=KnownFolders(file))
+    assert settle(root, engine, moved) == ((), (), (), (), (), 0)
+    moved.known.save()
+    assert isinstance(moved.digests, Counting)
+    assert moved.digests.read == 6
+    again = State(digests=Unread(), known=KnownFolders(file))
+    assert look(root, engine, again) == ((), (), (), (), (), 0)
+
+
+class Counting(Digests):
+    """Counts the files that are read."""
+
+    read = 0
+
+    def of(self, file: Path) -> str:
+        self.read += 1
+        return super().of(file)
+
+
+def test_two_runs_that_change_names_during_a_pause_are_not_taken_for_each_other(
+    tmp_path: Path, root: Path, engine: Engine
+) -> None:
+    file = tmp_path / "known"
+    folders = {
+        name: make_checkpoint(root / name / "checkpoint-10", value)
+        for name, value in (("a", 1.0), ("b", 2.0))
+    }
+    for folder in folders.values():
+        rested(folder)
+    state = State(known=KnownFolders(file))
+    ids = {one.run: one.checkpoint_id for one in settle(root, engine, state).arrived}
+    state.known.save()
+    # No file is touched by this, so no time of any file says so.
+    for old, new in (("a", "c"), ("b", "a"), ("c", "b")):
+        (root / old).rename(root / new)
+    found = settle(root, engine, State(known=KnownFolders(file)))
+    assert {one.run: one.checkpoint_id for one in found.found} == {"a": ids["b"], "b": ids["a"]}
+    assert {one.path: one.checkpoint_id for one in found.removed} == {
+        str(folders[name]): ids[name] for name in ("a", "b")
+    }
+
+
+def test_the_log_is_believed_whatever_the_clock_said(
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_checkpoint(root / "run" / "checkpoint-10", 1.0)
+    tomorrow = time.time() + 86_400
+    os.utime(folder / "model.safetensors", (tomorrow, tomorrow))
+    state = State()
+    with monkeypatch.context() as jumped:
+        jumped.setattr(log, "now", lambda: "2099-01-01T00:00:00.000Z")
+        (old,) = settle(root, engine, state).arrived
+    replace_weights(folder, 2.0)
+    (new,) = settle(root, engine, State()).arrived
+    assert new.checkpoint_id != old.checkpoint_id
+    with monkeypatch.context() as jumped:
+        jumped.setattr(log, "now", lambda: "1999-01-01T00:00:00.000Z")
+        replace_weights(folder, 3.0)
+        assert len(settle(root, engine, State()).arrived) == 1
 
 
 def test_an_incomplete_folder_waits_with_its_reason(root: Path, engine: Engine) -> None:
