@@ -154,7 +154,7 @@ def test_a_thread_that_died_is_noticed_and_replaced_and_that_is_said_once(
         for _ in range(2):
             with monkeypatch.context() as broken:
                 broken.setattr(hints, "on_any_event", None)
-                (tmp_path / "file").touch()
+                (tmp_path / "file").write_text("a change")
                 wait_for(lambda: not hints.listening)
             hints.follow([tmp_path])
             assert hints.listening
