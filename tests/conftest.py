@@ -22,6 +22,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 MIGRATED = "migrated"
 
 
+@pytest.fixture(autouse=True)
+def _main_stays() -> Iterator[None]:
+    """Streamlit leaves its script as __main__, which every process started later would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file with nothing in it; copy it, don't open it."""
