@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,17 +68,25 @@ class Ledger:
         return checkpoint_id in self._present.get(folder, {})
 
 
-def taken(connection: Connection) -> frozenset[tuple[str, str]]:
-    """(run, folder name) of every checkpoint that sync brought or that arrived otherwise."""
-    found = set()
-    for recorded in log.read(connection, types=(CheckpointArrived, SyncCompleted)):
-        match recorded.event:
-            case SyncCompleted(run=str(run), name=str(name)):
-                found.add((run, name))
-            case SyncCompleted():
-                pass
-            case CheckpointArrived(run=run, path=path):
-                found.add((run, Path(path).name))
-            case other:
-                raise TypeError(type(other).__name__)
-    return frozenset(found)
+class Taken:
+    """What sync brought and what arrived otherwise; `read` goes on where it stood."""
+
+    def __init__(self) -> None:
+        self._position = 0
+        self._names: set[tuple[str, str]] = set()
+
+    def read(self, connection: Connection) -> Set[tuple[str, str]]:
+        """Run and folder name of each."""
+        types = (CheckpointArrived, SyncCompleted)
+        for recorded in log.read(connection, after=self._position, types=types):
+            self._position = recorded.position
+            match recorded.event:
+                case SyncCompleted(run=str(run), name=str(name)):
+                    self._names.add((run, name))
+                case SyncCompleted():
+                    pass
+                case CheckpointArrived(run=run, path=path):
+                    self._names.add((run, os.path.basename(path)))
+                case other:
+                    raise TypeError(type(other).__name__)
+        return self._names

@@ -23,7 +23,7 @@ from ingest.arrival import Complete, judge
 from ingest.candidates import Candidate, find_candidates, is_text
 from ingest.fingerprint import snapshot
 from ingest.journal import Journal
-from ingest.ledger import taken
+from ingest.ledger import Taken
 from ingest.remedies import Answer, answer_to, explain, is_gone, tells, words
 from ingest.rsync import VANISHED, Ended, Entry, Pending, Rsync, Speed, is_remote
 from ingest.staging import alone, clear, drop, drop_partials, publish, size_of
@@ -119,6 +119,7 @@ def run_sync(
     if not is_remote(source):
         source = str(workspace.resolve(Path(source)))
     failures = 0
+    taken = Taken()
     while not stop.is_set():
         ended = pull(
             source,
@@ -128,6 +129,7 @@ def run_sync(
             engine,
             stop=stop,
             on_progress=on_progress,
+            taken=taken,
         )
         on_round(ended)
         if once:
@@ -153,11 +155,12 @@ def pull(
     *,
     stop: threading.Event | None = None,
     on_progress: Progress | None = None,
+    taken: Taken | None = None,
 ) -> Round:
     """One look at `source`, a run's folder or a folder of runs, taking what is new and whole.
 
-    A failure, of rsync or of the disk here, stands in the log. Raises SyncFault when rsync is not
-    installed.
+    A failure, of rsync or of the disk here, stands in the log. `taken` remembers from round to
+    round what the log says. Raises SyncFault when rsync is not installed.
     """
     stop = threading.Event() if stop is None else stop
     source = source.rstrip("/") if not source.endswith(":") else f"{source}."
@@ -169,7 +172,15 @@ def pull(
                 return Round((), (), (), time.monotonic() - began)
             rsync = Rsync(settings, stop, lock)
             puller = _Puller(
-                source, checkpoints, staging, settings, journal, stop, on_progress, rsync
+                source,
+                checkpoints,
+                staging,
+                settings,
+                journal,
+                stop,
+                on_progress,
+                rsync,
+                taken or Taken(),
             )
             return puller.round()
     except OSError as error:
@@ -189,6 +200,7 @@ class _Puller:
     stop: threading.Event
     on_progress: Progress | None
     rsync: Rsync
+    taken: Taken
 
     def round(self) -> Round:
         began = time.monotonic()
@@ -231,7 +243,7 @@ class _Puller:
 
     def _not_taken(self, candidates: list[Candidate]) -> list[Candidate]:
         with reading(self.journal.engine) as connection:
-            known = taken(connection)
+            known = self.taken.read(connection)
         return [
             one
             for one in candidates
