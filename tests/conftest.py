@@ -20,14 +20,13 @@ from tests.postgres import Server, server
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 MIGRATED = "migrated"
+MAIN = sys.modules["__main__"]
 
 
 @pytest.fixture(autouse=True)
-def _main_stays() -> Iterator[None]:
+def _main_stays() -> None:
     """Streamlit leaves its script as __main__, which every process started later would run."""
-    main = sys.modules["__main__"]
-    yield
-    sys.modules["__main__"] = main
+    sys.modules["__main__"] = MAIN
 
 
 @pytest.fixture(scope="session")
