@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ingest.fingerprint import Snapshot
@@ -32,7 +33,7 @@ class KnownFolders:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._ids = {} if file is None else _read(file)
-        self._saved = len(self._ids), self._newest
+        self._learned = False
 
     def id_of(self, seen: Snapshot) -> str | None:
         """The checkpoint that a folder holds which looks so."""
@@ -48,14 +49,15 @@ class KnownFolders:
         coarse = all(one.ctime % 1_000_000_000 == 0 for one in seen.entries)
         if seen.entries and seen.changed < read_at - (COARSE_NS if coarse else FINE_NS):
             self._ids[_key(seen)] = checkpoint_id
+            self._learned = True
             while len(self._ids) > LIMIT:
                 del self._ids[next(iter(self._ids))]
 
     def save(self) -> None:
         """Writes the file if there is something new; a disk that is full costs a later reading."""
-        state = len(self._ids), self._newest
-        if self._file is None or state == self._saved:
+        if self._file is None or not self._learned:
             return
+        self._learned = False
         body = json.dumps(self._ids)
         draft = self._file.with_name(f"{self._file.name}.{os.getpid()}")
         try:
@@ -63,13 +65,9 @@ class KnownFolders:
             draft.write_text(f"{_seal(body)}\n{body}", encoding="ascii")
             os.replace(draft, self._file)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
             _logger.warning("%s cannot be written: %s", self._file, error.strerror)
-        self._saved = state
-
-    @property
-    def _newest(self) -> str | None:
-        return next(reversed(self._ids), None)
 
 
 def _read(file: Path) -> dict[str, str]:
