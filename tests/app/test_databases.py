@@ -15,7 +15,9 @@ from tests.app.test_pages import PATHS, said
 from tests.conftest import MIGRATED
 from tests.postgres import Server
 
-TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[\d.]+(Z|\+00:00)?|\d+ (minute|hour)s? ago|just now")
+TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[\d.]+(Z|\+00:00)?|\d+ (minute|hour)s? ago|just now"
+)
 
 
 @pytest.fixture(scope="module")
