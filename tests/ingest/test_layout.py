@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.layout import candidates, run_of, step_of
+from ingest.layout import candidates, run_of, step_of, survey
 from tests.ingest.folders import write_json
 
 
@@ -139,3 +139,24 @@ def test_the_newest_comes_first(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_holds_none(tmp_path: Path) -> None:
     assert candidates(tmp_path / "gone") == []
+
+
+def test_links_to_runs_and_groups_are_given_and_those_to_checkpoints_are_not(
+    tmp_path: Path,
+) -> None:
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    make(disk, "run/checkpoint-1", "group/run/checkpoint-2", "empty", "checkpoint-3")
+    make(root, "own/checkpoint-4")
+    for name in ("run", "group", "empty"):
+        (root / name).symlink_to(disk / name)
+    (root / "own" / "checkpoint-3").symlink_to(disk / "checkpoint-3")
+    (root / "own" / "latest").symlink_to("checkpoint-4")
+    (root / "own" / "back").symlink_to(root)
+    found = survey(root)
+    assert sorted(found.links) == [root / name for name in ("empty", "group", "run")]
+    assert len(found.candidates) == 4
+
+
+def test_a_root_that_is_a_link_back_to_itself_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert candidates(tmp_path / "loop") == []
