@@ -231,7 +231,7 @@ class _Pass:
             case NotACheckpoint(reason=reason):
                 folder.judged, folder.reason = True, reason
             case Incomplete(reason=reason) if not late:
-                self.waiting.append(Waiting(path, reason))
+                self._wait_for(path, reason)
             case Incomplete(reason=reason) | Broken(reason=reason):
                 self._reject(path, folder, reason)
 
@@ -300,8 +300,7 @@ class _Pass:
             self._reject(complete.folder, folder, printable(str(error)))
             return
         except OSError as error:
-            reason = f"{complete.folder.name} cannot be read: {error}"
-            self.waiting.append(Waiting(complete.folder, reason))
+            self._wait_for(complete.folder, f"{complete.folder.name} cannot be read: {error}")
             return
         if snapshot(complete.folder).entries != folder.seen.entries:
             # It changed while it was read, so the digest may be of a mixture.
@@ -325,6 +324,10 @@ class _Pass:
                 self.found.append(found)
         folder.judged, folder.checkpoint_id = True, event.checkpoint_id
         self.state.known.learn(folder.seen, event.checkpoint_id, read_at)
+
+    def _wait_for(self, path: Path, reason: str) -> None:
+        # Both are for people to read, on a terminal that may take UTF-8 alone.
+        self.waiting.append(Waiting(Path(printable(str(path))), printable(reason)))
 
     def _reject(self, path: Path, folder: Folder, reason: str) -> None:
         folder.judged, folder.reason = True, reason

@@ -291,6 +291,22 @@ def test_a_permission_that_comes_late_still_lets_a_checkpoint_arrive(
     assert len(settle(root, engine, state).arrived) == 1
 
 
+def test_what_waits_under_a_name_that_is_not_utf8_can_be_printed(
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_checkpoint(Path(os.fsdecode(bytes(root) + b"/r\xffn")) / "checkpoint-10")
+
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    state = State()
+    scan(root, engine, state, settle_seconds=0.0)
+    monkeypatch.setattr(os, "listdir", refuse)
+    (waiting,) = scan(root, engine, state, settle_seconds=0.0).waiting
+    assert str(waiting.path) == str(root / "r\\udcffn" / "checkpoint-10")
+    assert waiting.reason == "checkpoint-10 cannot be read: Permission denied"
+
+
 @pytest.mark.parametrize("denied", ["stat", "scandir"])
 def test_a_run_that_may_not_be_looked_into_is_not_gone(
     root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, denied: str
