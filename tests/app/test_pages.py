@@ -30,6 +30,7 @@ from tests.app.story import (
     register,
 )
 from tests.logs import Seen, arrive, evaluate, fail, register_suite, start
+from tests.views.deriving import found, pinned
 from views.pages.contents import SECTIONS
 
 TITLES = {page.path: page.title for pages in SECTIONS.values() for page in pages}
@@ -109,6 +110,27 @@ def test_a_failed_newest_checkpoint_is_said_to_have_failed(show: Show, tmp_path:
     words = said(show(tmp_path))
     assert "The evaluation of step 20 FAILED, so nothing is known about it. Keep step 10" in words
     assert f"NothingScored: {REASON}" in words
+
+
+def test_a_checkpoint_evaluated_twice_says_which_numbers_these_are(
+    show: Show, tmp_path: Path
+) -> None:
+    engine = make_workspace(tmp_path)
+    examples = register(engine)
+    checkpoint = arrive(engine, 10)
+    evaluate(engine, checkpoint, SUITES, answers(examples, Skill(9, 5, 1)))
+    derive(tmp_path, engine)
+    assert "the numbers are of the newest" not in said(show(tmp_path, "checkpoints"))
+    evaluate(engine, checkpoint, SUITES, answers(examples, Skill(9, 5, 2)), settings={"again": 1})
+    log.append(engine, pinned("run", checkpoint, 10))
+    log.append(engine, found(checkpoint, "/kept/checkpoint-10"))
+    derive(tmp_path, engine)
+    engine.dispose()
+    words = said(show(tmp_path, "checkpoints"))
+    assert "2; the numbers are of the newest" in words
+    assert "the run's baseline, never pruned" in words
+    assert "/checkpoints/run/checkpoint-10" in words
+    assert "/kept/checkpoint-10" in words
 
 
 @pytest.mark.parametrize("path", ["calibration", "corrections", "checkpoints"])

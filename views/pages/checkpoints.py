@@ -77,6 +77,12 @@ def _scored(row: Row) -> str:
     return f"{row['scored']} scored, {row['failed']} not, of {row['examples'] or 'unknown'}"
 
 
+def _evaluations(row: Row) -> str | None:
+    """Which of several the numbers are of; nothing where there is one."""
+    n = row["evaluations"]
+    return f"{n}; the numbers are of the newest" if n and n > 1 else None
+
+
 def _detail(here: Here, row: Row) -> None:
     if row["status"] == "failed":
         layout.failures([row])
@@ -101,11 +107,14 @@ def _detail(here: Here, row: Row) -> None:
             if row["learning_rate"] is None
             else f"{row['learning_rate']:.3g}",
             "Examples": None if row["scored"] is None else _scored(row),
+            "Evaluations": _evaluations(row),
             "Evaluation took": words.seconds(row["seconds"]),
             "Peak memory": words.size(row["peak_bytes"]),
+            "Pinned": "the run's baseline, never pruned" if row["pinned"] else None,
         }
     )
-    st.code(row["path"], language=None, wrap_lines=True)
+    for path in row["paths"] or [row["path"]]:
+        st.code(path, language=None, wrap_lines=True)
     results = [one for one in here.rows("results") if one["checkpoint_id"] == row["checkpoint_id"]]
     if results:
         table(
