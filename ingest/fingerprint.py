@@ -42,7 +42,8 @@ class Snapshot(NamedTuple):
 def snapshot(folder: Path) -> Snapshot:
     """A look at `folder`. What cannot be seen is left out: judging the folder says so.
 
-    Links to files are followed, links to folders below are not.
+    Links to files are followed. One to a folder is not entered, and counts as a file: that it leads
+    elsewhere, or that a name comes or goes there, is seen.
     """
     entries: list[Entry] = []
     changed = 0
@@ -61,8 +62,8 @@ def snapshot(folder: Path) -> Snapshot:
         for one in inside:
             try:
                 found = one.stat()
-                is_folder = S_ISDIR(found.st_mode)
-                if is_folder and not one.is_symlink():
+                is_folder = S_ISDIR(found.st_mode) and not one.is_symlink()
+                if is_folder:
                     pending.append((f"{prefix}{one.name}/", one.path))
             except OSError:
                 continue

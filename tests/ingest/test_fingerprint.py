@@ -41,8 +41,15 @@ def test_a_link_to_a_file_is_that_file_and_one_to_a_folder_is_not_entered(tmp_pa
     (folder / "linked").symlink_to(outside)
     (folder / "dangling").symlink_to(tmp_path / "nowhere")
     (folder / "loop").symlink_to(folder / "loop")
-    (seen,) = snapshot(folder).entries
-    assert (seen.name, seen.size, seen.inode) == ("file", 5, (outside / "blob").stat().st_ino)
+    file, linked = snapshot(folder).entries
+    assert (file.name, file.size, file.inode) == ("file", 5, (outside / "blob").stat().st_ino)
+    assert (linked.name, linked.inode) == ("linked", outside.stat().st_ino)
+    other = tmp_path / "other"
+    other.mkdir()
+    (folder / "linked").unlink()
+    (folder / "linked").symlink_to(other)
+    assert snapshot(folder).entries[0] == file
+    assert snapshot(folder).entries[1] != linked
 
 
 def test_changed_is_the_latest_ctime_folders_included(tmp_path: Path) -> None:
