@@ -16,7 +16,6 @@ from rich.console import Console
 
 from commands import export as exports
 from commands import query as queries
-from commands.bootstrap import opened
 from commands.encoding import Encoding
 from commands.export import What
 from commands.output import Format
@@ -131,29 +130,9 @@ def up(workspace: WorkspaceOption = None, port: PortOption = 8501) -> None:
 
     Example: milepost up --port 8600
     """
-    from commands.supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
+    from commands import services
 
-    place = find_workspace(workspace)
-    with opened(place):
-        pass  # a missing or foreign database is said here, not by four children
-    address = free_port(port)
-    commands = {"watch": ["watch"], "evaluate": ["evaluate"]}
-    if place.settings.sync.source:
-        commands = {"sync": ["sync"], **commands}
-    else:
-        print(
-            "No [sync] source is set: checkpoints must arrive in the watched folder by themselves."
-        )
-    commands["dashboard"] = ["dashboard", "--port", str(address)]
-    children = [
-        Child(name, milepost(*words, workspace=place.root), place.logs / f"{name}.log")
-        for name, words in commands.items()
-    ]
-    with stop_on_signals() as stop, Supervisor(children, report=print, stop=stop) as running:
-        print(f"Running {', '.join(commands)}. The dashboard: http://127.0.0.1:{address}")
-        print(f"Each writes to {place.logs}. Ctrl-C ends them all.")
-        running.wait()
-        print("Ending …")
+    services.up(find_workspace(workspace), port)
 
 
 @app.command()

@@ -12,7 +12,8 @@ from commands.checkpoints import find, of_run
 from commands.evaluation import evaluate_one
 from commands.progress import Evaluations, News, Transfers, at_speed, say, time_left
 from commands.retention import prune_automatically
-from commands.supervisor import free_port, stop_on_signals
+from commands.roster import Entry, forget, write
+from commands.supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
 from errors import SettingsError, SyncFault, UsageError
 from settings import Workspace
 from store.engine import reading
@@ -156,6 +157,45 @@ def evaluate(
             if once:
                 return
             stop.wait(workspace.settings.evaluation.interval_seconds)
+
+
+def up(workspace: Workspace, port: int) -> None:
+    """Runs all of them as child processes until it is told to stop, and then ends them.
+
+    Raises StoreError for a database that is missing, foreign or locked, before anything starts.
+    """
+    address = f"http://127.0.0.1:{(chosen := free_port(port))}"
+    commands = {"watch": ["watch"], "evaluate": ["evaluate"]}
+    if workspace.settings.sync.source:
+        commands = {"sync": ["sync"], **commands}
+    else:
+        say("No [sync] source is set: checkpoints must arrive in the watched folder by themselves.")
+    commands["dashboard"] = ["dashboard", "--port", str(chosen)]
+    children = [
+        Child(name, milepost(*words, workspace=workspace.root), workspace.logs / f"{name}.log")
+        for name, words in commands.items()
+    ]
+    with (
+        stop_on_signals() as stop,
+        opened(workspace) as engine,
+        Pulse(engine, "up", on_orphaned=stop.set) as pulse,
+    ):
+
+        def tell(entries: list[Entry]) -> None:
+            down = [one.name for one in entries if one.pid is None]
+            pulse.doing = f"keeping {len(entries)} processes running" + (
+                f"; down: {', '.join(down)}" if down else ""
+            )
+            write(workspace.logs, entries, address)
+
+        try:
+            with Supervisor(children, report=say, tell=tell, stop=stop) as running:
+                say(f"Running {', '.join(commands)}. The dashboard: {address}")
+                say(f"Each writes to {workspace.logs}. Ctrl-C ends them all.")
+                running.wait()
+                say("Ending …")
+        finally:
+            forget(workspace.logs)
 
 
 def dashboard(workspace: Workspace, port: int) -> None:

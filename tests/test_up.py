@@ -91,7 +91,12 @@ def test_up_runs_the_whole_way_and_ends_with_ctrl_c(
         check=True,
     )
     beats = json.loads(status.stdout)["processes"]
-    assert {beat["process"] for beat in beats if beat["alive"]} == {"sync", "watch", "evaluate"}
+    assert {beat["process"] for beat in beats if beat["alive"]} == {
+        "up",
+        "sync",
+        "watch",
+        "evaluate",
+    }
     running.send_signal(signal.SIGINT)
     rest, _ = running.communicate(timeout=60)
     assert running.returncode == 0
