@@ -213,10 +213,10 @@ def _obituary(child: Child, pause: float) -> str:
 def stop_on_signals() -> Iterator[threading.Event]:
     """An event that SIGINT, SIGTERM and SIGHUP set; the old handlers come back at the end."""
     stop = threading.Event()
-    old = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it on purpose
+        numbers.append(signal.SIGHUP)
+    old = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield stop
     finally:

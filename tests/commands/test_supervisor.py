@@ -6,12 +6,14 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from commands import supervisor
+from commands.roster import Entry
 from commands.supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
 
 WAITS = "import time; print('up', flush=True); time.sleep(600)"
@@ -101,3 +103,52 @@ def test_a_taken_port_is_replaced_by_a_free_one() -> None:
 def test_a_command_line_names_the_workspace() -> None:
     line = milepost("watch", "--once", workspace=Path("/w"))
     assert line == [sys.executable, "-m", "cli", "watch", "--once", "--workspace", "/w"]
+
+
+def test_the_pause_is_short_again_after_a_child_ran_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = child(tmp_path, WAITS)
+    one.pause, one.started = 32.0, time.monotonic()
+    assert one.died(1) == 32.0
+    assert one.pause == 60.0
+    monkeypatch.setattr(supervisor, "WELL_SECONDS", 0.0)
+    assert one.died(1) == 1.0
+    assert one.pause == 2.0
+
+
+def test_what_does_not_mend_by_itself_waits_long_at_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    one = child(tmp_path, "print('milepost: no such suite'); raise SystemExit(2)")
+    told: list[list[Entry]] = []
+    with Supervisor([one], report=said.append, tell=told.append) as running:
+
+        def reported() -> bool:
+            running.check()
+            return bool(said)
+
+        wait_for(reported)
+        (entry,) = told[-1]
+    assert "does not mend by itself" in said[0]
+    assert "starts again in 60 s" in said[0]
+    assert "milepost: no such suite" in said[0]
+    assert (entry.pid, entry.exit_code, entry.restarts) == (None, 2, 0)
+    assert entry.last_error == "milepost: no such suite"
+    assert entry.starts_again_at is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_signal_that_ends_a_terminal_sets_the_event(number: signal.Signals) -> None:
+    with stop_on_signals() as stop:
+        signal.raise_signal(number)
+        assert stop.is_set()
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
