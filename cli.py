@@ -253,6 +253,9 @@ def dashboard(workspace: WorkspaceOption = None, port: PortOption = 8501) -> Non
 def status(workspace: WorkspaceOption = None, form: FormatOption = Format.table) -> None:
     """Say what runs, what waits and what went wrong. Exit code 1: something is wrong.
 
+    For sync, watch, evaluate and the dashboard: since when, what it does, its memory, its last
+    error, and when it is started again; then the disks.
+
     Example: milepost status --format json
     """
     from commands.status import report

@@ -14,6 +14,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
+from store.log import now
+
 LARGEST_BYTES = 10_000_000
 GENERATIONS = 5
 STAMP = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d")
@@ -29,6 +31,7 @@ class ChildLog:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.last_line: str | None = None
         self.last_error: str | None = None
+        self.last_error_at: str | None = None
         self._handler = RotatingFileHandler(
             file, maxBytes=LARGEST_BYTES, backupCount=GENERATIONS, encoding="utf-8"
         )
@@ -64,6 +67,7 @@ class ChildLog:
         self.last_line = line
         if ERROR.search(line):
             self.last_error = line
+            self.last_error_at = now()
         if not STAMP.match(line):
             line = f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}"
         self._handler.handle(logging.makeLogRecord({"msg": line}))

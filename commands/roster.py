@@ -30,6 +30,7 @@ class Entry(NamedTuple):
     exit_code: int | None
     last_error: str | None
     starts_again_at: str | None
+    last_error_at: str | None = None
 
 
 class Roster(NamedTuple):

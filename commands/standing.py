@@ -42,13 +42,14 @@ class Standing(NamedTuple):
     exit_code: int | None = None
     last_error: str | None = None
     starts_again_at: str | None = None
+    last_error_at: str | None = None
 
     @property
     def trouble(self) -> str | None:
         """What is wrong, when it is down under `milepost up`."""
         if self.state != "down" or self.exit_code is None:
             return None
-        words = "" if self.last_error is None else f": {self.last_error}"
+        words = "" if self.last_error is None else f": {self.last_error.rstrip('.')}"
         mends = "" if self.exit_code != UsageError.exit_code else " That does not mend by itself."
         return (
             f"{self.name} {ending(self.exit_code)} at {self.since} (restarts: {self.restarts})"
@@ -113,6 +114,7 @@ def _supervised(entry: Entry, beat: Heartbeat | None, roster: Roster) -> Standin
         entry.exit_code,
         entry.last_error,
         entry.starts_again_at,
+        entry.last_error_at,
     )
 
 
@@ -120,8 +122,10 @@ def _look(pid: int) -> tuple[str | None, int | None]:
     """When a process of this host started, and its resident bytes; None for one that is gone."""
     try:
         process = psutil.Process(pid)
-        since = datetime.fromtimestamp(process.create_time(), UTC).isoformat(timespec="seconds")
-        return since, process.memory_info().rss
+        since = datetime.fromtimestamp(process.create_time(), UTC).isoformat(
+            timespec="milliseconds"
+        )
+        return since.replace("+00:00", "Z"), process.memory_info().rss
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None, None
 

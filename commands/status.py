@@ -99,8 +99,9 @@ def _print(state: State) -> None:
         console.print(f"{'running':<24} nothing. `milepost up` starts everything.")
     for one in state.services:
         console.print(f"{one.name:<24} {_standing(one)}", markup=False)
-        if one.last_error is not None:
-            console.print(f"{'':<24} its last error: {one.last_error}", markup=False)
+        if one.last_error is not None and one.trouble is None:
+            when = "" if one.last_error_at is None else f", {ago(one.last_error_at)}"
+            console.print(f"{'':<24} its last error{when}: {one.last_error}", markup=False)
     for beat in found.processes:
         if beat.process not in NAMES:
             word = "running" if beat.alive else "dead"
@@ -117,7 +118,7 @@ def _print(state: State) -> None:
 def _standing(one: Standing) -> str:
     words = [one.state]
     if one.since is not None:
-        words.append(f"since {one.since}")
+        words.append(f"since {one.since[:19].replace('T', ' ')} UTC")
     if one.pid is not None:
         words.append(f"process {one.pid} on {one.host}")
     if one.memory_bytes is not None:

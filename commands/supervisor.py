@@ -95,7 +95,8 @@ class Child:
             self.pause = LONGEST_PAUSE_SECONDS
         pause = self.pause
         self.due = ended + pause
-        self.starts_again_at = (datetime.now(UTC) + timedelta(seconds=pause)).isoformat()
+        again = datetime.now(UTC) + timedelta(seconds=pause)
+        self.starts_again_at = again.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         return pause
 
@@ -118,6 +119,7 @@ class Child:
             self.exit_code,
             self.last_words,
             self.starts_again_at,
+            None if self.output is None else self.output.last_error_at,
         )
 
 
