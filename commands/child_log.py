@@ -25,11 +25,16 @@ ERROR = re.compile(r"^(\S+ \S+ )?(milepost: |[\w.]*(Error|Exception|Fault|Interr
 
 
 class ChildLog:
-    """A rotated file of stamped lines: `file`, then `file.1` … `file.5`, oldest last."""
+    """A rotated file of stamped lines: `file`, then `file.1` … `file.5`, oldest last.
+
+    `last_error` is the newest line that tells of an error, and `last_error_at` when (UTC).
+    `final_error` and `last_line` are of the stream that is followed now.
+    """
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.last_line: str | None = None
+        self.final_error: str | None = None
         self.last_error: str | None = None
         self.last_error_at: str | None = None
         self._handler = RotatingFileHandler(
@@ -39,7 +44,7 @@ class ChildLog:
 
     def follow(self, stream: IO[bytes]) -> None:
         """Copies `stream` from a thread until its end, and closes it."""
-        self.last_line = None
+        self.last_line = self.final_error = None
         self._reader = threading.Thread(
             target=self._copy, args=(stream,), name="child's log", daemon=True
         )
@@ -66,7 +71,7 @@ class ChildLog:
             return
         self.last_line = line
         if ERROR.search(line):
-            self.last_error = line
+            self.last_error = self.final_error = line
             self.last_error_at = now()
         if not STAMP.match(line):
             line = f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}"

@@ -20,7 +20,8 @@ class Entry(NamedTuple):
     """One child. Times are UTC, ISO 8601.
 
     `since` is when it started, or went down when `pid` is None; then `exit_code` says how (minus
-    the signal's number when it was killed) and `starts_again_at` when it is tried again.
+    the signal's number when it was killed), `starts_again_at` when it is tried again, and
+    `last_error`, where it printed none, holds its last line.
     """
 
     name: str

@@ -102,11 +102,12 @@ class Child:
 
     @property
     def last_words(self) -> str | None:
-        """The last error that it printed; else, when it is down, its last line."""
+        """Its newest error; when it is down, of its last life only, or else its last line."""
         if self.output is None:
             return None
-        down = self.output.last_line if self.process is None else None
-        return self.output.last_error or down
+        if self.process is not None:
+            return self.output.last_error
+        return self.output.final_error or self.output.last_line
 
     @property
     def entry(self) -> Entry:

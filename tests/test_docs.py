@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,27 @@ def test_brief_tables_show_declared_columns() -> None:
     for view in registry.views(Settings()):
         assert view.brief
         assert set(view.brief) <= {column.name for column in view.columns}
+
+
+UNITS = re.findall(
+    r"^```ini\n(.*?)^```",
+    (ROOT / "docs" / "running.md").read_text(encoding="utf-8"),
+    flags=re.MULTILINE | re.DOTALL,
+)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
+@pytest.mark.parametrize(("scope", "unit"), list(zip(("--user", "--system"), UNITS, strict=True)))
+def test_the_units_for_systemd_are_accepted(tmp_path: Path, scope: str, unit: str) -> None:
+    file = tmp_path / "milepost.service"
+    # The command must exist for systemd, and need not do anything here.
+    text, times = re.subn(r"^ExecStart=\S+", "ExecStart=/bin/true", unit, flags=re.MULTILINE)
+    assert times == 1
+    file.write_text(text, encoding="utf-8")
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", scope, str(file)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")

@@ -152,3 +152,25 @@ def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
             assert not stop.is_set()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_death_is_not_explained_by_an_error_of_an_earlier_life(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    code = (
+        f"import os, pathlib; flag = pathlib.Path({str(flag)!r})\n"
+        "if flag.exists(): print('fine', flush=True); os.kill(os.getpid(), 9)\n"
+        "flag.touch(); raise ValueError('first life')"
+    )
+    said: list[str] = []
+    one = child(tmp_path, code)
+    one.pause = 0.01
+    with Supervisor([one], report=said.append) as running:
+
+        def died_twice() -> bool:
+            running.check()
+            return len(said) >= 2
+
+        wait_for(died_twice)
+    assert said[0].endswith("It said: ValueError: first life")
+    assert "was killed by SIGKILL" in said[1]
+    assert said[1].endswith("It said: fine")
