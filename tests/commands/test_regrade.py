@@ -23,6 +23,7 @@ from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import eventful, stored
 from views import grading, registry
+from views.graders.verdict import Judge, Verdict
 from views.tallies import GRADE, RESULT
 
 TOML = """
@@ -84,10 +85,10 @@ class Desk:
             return [tuple(row) for row in rows]
 
 
-def _same_whatever_the_case(target: str) -> grading._Judge:
-    def judge(generated: str) -> grading._Verdict:
+def _same_whatever_the_case(target: str) -> Judge:
+    def judge(generated: str) -> Verdict:
         same = generated.casefold() == target.casefold()
-        return grading._Verdict(float(same), generated, target)
+        return Verdict(float(same), generated, target)
 
     return judge
 

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from errors import SettingsError
 from views.grading import NOT_GRADED, Grade, grade, grade_choice, grading, resolve
 
-GRADERS = ("exact@1", "numeric@1", "json@1", "contains@1")
+GRADERS = (
+    "exact@1",
+    "numeric@1",
+    "json@1",
+    "contains@1",
+    "regex@1",
+    "set_f1@1",
+    "first_line@1",
+    "last_line@1",
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +41,15 @@ GRADERS = ("exact@1", "numeric@1", "json@1", "contains@1")
         ("json", '```json\n{"a": 1.0}\n```', '{"a": 1}'),
         ("contains", "The capital is PARIS, of course.", "Paris"),
         ("contains", "x = (a+b)", "(a+b)"),
+        ("regex", "The answer is 42, I think.", r"\b4[12]\b"),
+        ("regex", " 42\n", "^42$"),
+        ("regex", "PARIS", "(?i)^paris$"),
+        ("regex", "first\nsecond", "(?m)^second$"),
+        ("set_f1", "blue; Red\nred", "red, blue"),
+        ("set_f1", "1. red\n2. light  blue", "light blue, red"),
+        ("set_f1", "- -5\n- 7", "7,-5"),
+        ("first_line", "\n 42 \nbecause 6 * 7 is that", "42"),
+        ("last_line", "6 * 7\n= 42\n\n  42  \n \n", "42\n"),
     ],
 )
 def test_right_answers(grader: str, generated: str, target: str) -> None:
@@ -66,6 +84,21 @@ def test_right_answers(grader: str, generated: str, target: str) -> None:
         ("json", "true", "1", "wrong_type"),
         ("json", '{"a": 1, "b": 2}', '{"a": 3, "b": 5, "c": 7}', "wrong_answer"),
         ("contains", "112", "12", "wrong_answer"),
+        ("regex", "The answer is 42.", "^42$", "wrong_answer"),
+        ("regex", "colour", "^color$", "wrong_answer"),
+        ("regex", " ", "^42$", "empty"),
+        ("regex", "no no no no no", "^yes$", "repetition"),
+        ("set_f1", "red, green", "red, blue", "wrong_answer"),
+        ("set_f1", "red, blue.", "red, blue", "format_only"),
+        ("set_f1", "red, bluee", "blue, red", "near_miss"),
+        ("set_f1", " , ;", "blue, red", "wrong_answer"),
+        ("set_f1", "", "blue, red", "empty"),
+        ("first_line", "because\n42", "42", "wrong_answer"),
+        ("first_line", "**Paris**\nof course", "Paris", "format_only"),
+        ("first_line", "\n\n", "Paris", "empty"),
+        ("last_line", "42\nas I said", "42", "wrong_answer"),
+        ("last_line", "The capital is\nParris", "Paris", "near_miss"),
+        ("last_line", "I said\nno no no no", "Paris", "repetition"),
     ],
 )
 def test_wrong_answers(grader: str, generated: str, target: str, error_class: str) -> None:
@@ -78,6 +111,34 @@ def test_a_truncated_answer_is_called_so_unless_it_is_right_or_loops() -> None:
     assert grade("exact", "Par", "Paris", truncated=True).error_class == "truncated"
     assert grade("exact", "Paris", "Paris", truncated=True).error_class is None
     assert grade("exact", "no no no no", "Paris", truncated=True).error_class == "repetition"
+
+
+def test_a_line_that_another_one_follows_is_not_truncated() -> None:
+    assert grade("first_line", "London\nis the", "Paris", truncated=True).error_class == (
+        "wrong_answer"
+    )
+    assert grade("first_line", "London is", "Paris", truncated=True).error_class == "truncated"
+    assert grade("last_line", "so\nLondon", "Paris", truncated=True).error_class == "truncated"
+    assert grade("regex", "I think th", "42", truncated=True).error_class == "truncated"
+    assert grade("set_f1", "red, gr", "red, blue", truncated=True).error_class == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("generated", "score"),
+    [
+        ("red, green, blue", 1.0),
+        ("red, green", 4 / 5),  # precision 1, recall 2/3
+        ("red, yellow", 2 / 5),  # precision 1/2, recall 1/3
+        ("blue, green, red, yellow", 6 / 7),  # precision 3/4, recall 1
+        ("yellow", 0.0),
+        ("red and green and blue", 0.0),
+        (",", 0.0),
+    ],
+)
+def test_sets_give_credit_by_their_f1(generated: str, score: float) -> None:
+    found = grade("set_f1", generated, "red, green, blue")
+    assert found.score == pytest.approx(score)
+    assert found.correct is (score == 1.0)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +167,21 @@ def test_what_was_compared_is_told() -> None:
         False, 0.0, "1000", "999", "wrong_answer"
     )
     assert grade("json", ' {"b": 1, "a": 2}', "{}").parsed == '{"a": 2, "b": 1}'
+    assert grade("regex", " so 41\n", "42") == Grade(False, 0.0, "so 41", "42", "wrong_answer")
+    assert grade("set_f1", "Red; blue;", "green,blue") == Grade(
+        False, 0.5, "blue, red", "blue, green", "wrong_answer"
+    )
+    assert grade("last_line", "so\n  it is 8", "7") == Grade(
+        False, 0.0, "it is 8", "7", "wrong_answer"
+    )
+
+
+def test_json_nested_more_than_200_deep_is_not_read() -> None:
+    deep, deeper = ("[" * depth + "1" + "]" * depth for depth in (200, 201))
+    assert grade("json", deep, deep).correct is True
+    assert grade("json", deep.replace("1", "2"), deep).correct is False
+    assert grade("json", deeper, deep).parsed is None
+    assert grade("json", deeper, deeper) == NOT_GRADED
 
 
 def test_json_nested_beyond_all_bounds_is_not_read() -> None:
@@ -113,7 +189,17 @@ def test_json_nested_beyond_all_bounds_is_not_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("grader", "target"), [("numeric", "no number"), ("json", "{not json"), ("contains", " ")]
+    ("grader", "target"),
+    [
+        ("numeric", "no number"),
+        ("json", "{not json"),
+        ("contains", " "),
+        ("regex", "(7"),
+        ("regex", ""),
+        ("set_f1", " , ;"),
+        ("first_line", " \n"),
+        ("last_line", "7\n8"),
+    ],
 )
 def test_a_target_that_the_grader_cannot_read_grades_nothing(grader: str, target: str) -> None:
     assert grade(grader, "7", target) == NOT_GRADED
@@ -131,14 +217,26 @@ def test_of_equal_choices_the_first_is_the_answer() -> None:
 
 
 def test_a_plain_name_means_the_newest_version() -> None:
-    assert [resolve(name) for name in ("exact", "numeric", "json", "contains")] == list(GRADERS)
+    assert [resolve(name.removesuffix("@1")) for name in GRADERS] == list(GRADERS)
     assert resolve("exact@1") == "exact@1"
 
 
-@pytest.mark.parametrize("name", ["exakt", "exact@2", ""])
-def test_an_unknown_grader_names_the_known_ones(name: str) -> None:
-    with pytest.raises(SettingsError, match="contains@1, exact@1, json@1, numeric@1"):
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("exakt", " The nearest is 'exact'."),
+        ("exact@2", " The nearest is 'exact@1'."),
+        ("regexp", " The nearest is 'regex'."),
+        ("", ""),
+    ],
+)
+def test_an_unknown_grader_names_the_known_ones_and_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(SettingsError) as caught:
         grade(name, "a", "a")
+    assert str(caught.value) == (
+        f"there is no grader {name!r}. There are: contains@1, exact@1, first_line@1, json@1, "
+        f"last_line@1, numeric@1, regex@1, set_f1@1.{nearest}"
+    )
 
 
 @given(st.sampled_from(GRADERS), st.text(max_size=30), st.text(max_size=30))
@@ -153,7 +251,7 @@ def test_every_grade_is_whole(grader: str, generated: str, target: str) -> None:
 
 
 answers = st.sampled_from(
-    ["7", "7 ", "7.0", "seven", '{"a": 7}', '{"a": 8}', "", "7 7 7 7 7", "Seven"]
+    ["7", "7 ", "7.0", "seven", '{"a": 7}', '{"a": 8}', "", "7 7 7 7 7", "Seven", "7\n8", "8,7"]
 )
 
 
