@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from errors import SettingsError
+from views.grading import resolve
 
 FILE_NAME = "milepost.toml"
 
@@ -122,6 +123,15 @@ class SuiteSettings(Section):
     role: Role = "validation"
     grader: str = "exact"
     pass_threshold: Share | None = None
+
+    @field_validator("grader")
+    @classmethod
+    def _is_known(cls, grader: str) -> str:
+        try:
+            resolve(grader)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        return grader
 
 
 class EvaluationSettings(Section):

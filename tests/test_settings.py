@@ -22,6 +22,10 @@ FILE = Path("/workspace/milepost.toml")
         ("[regresion]\nloss_increase = 0.2", ["regresion", "did you mean 'regression'?"]),
         ("[regression]\nloss_incr = 0.2", ["regression.loss_incr", "'loss_increase'"]),
         ("[[suite]]\nname = 'a'\npath = 'a'\ngradr = 'x'", ["suite.0.gradr", "'grader'"]),
+        (
+            "[[suite]]\nname = 'a'\npath = 'a'\ngrader = 'exakt'",
+            ["suite.0.grader: there is no grader 'exakt'", "The nearest is 'exact'."],
+        ),
         ("[watch]\nxyz = 1", ["watch.xyz", "known keys: allow_pickle"]),
         ("[regression]\nloss_increase = -1", ["regression.loss_increase", "greater than 0"]),
         ("[[suite]]\nname = 'a'", ["suite.0.path", "Field required"]),
