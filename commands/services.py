@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from commands.supervisor import Child, Supervisor, free_port, milepost, stop_on_
 from errors import SettingsError, SyncFault, UsageError
 from settings import Workspace
 from store.engine import reading
-from store.liveness import Pulse
+from store.liveness import Pulse, when_orphaned
 from views.words import size
 
 APP = Path(__file__).resolve().parent.parent / "streamlit_app.py"
@@ -206,9 +207,12 @@ def dashboard(workspace: Workspace, port: int) -> None:
     say(f"The dashboard: http://127.0.0.1:{chosen} (Ctrl-C ends it)")
     os.environ["MILEPOST_WORKSPACE"] = str(workspace.root)
     os.chdir(APP.parent)  # where .streamlit/config.toml is
-    command = [
-        *(sys.executable, "-m", "streamlit", "run", str(APP)),
+    # In this process, so that it can end itself when `milepost up` is gone. At once: Streamlit's
+    # handler of SIGTERM prints, fails on the pipe that nobody reads any more, and runs on.
+    when_orphaned(lambda: os._exit(0))
+    sys.argv = [
+        *("streamlit", "run", str(APP)),
         *("--server.port", str(chosen), "--server.address", "127.0.0.1"),
         *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
     ]
-    os.execv(sys.executable, command)
+    runpy.run_module("streamlit", run_name="__main__", alter_sys=True)

@@ -128,6 +128,22 @@ class Pulse:
                 connection.execute(delete(HEARTBEAT).where(row))
 
 
+def when_orphaned(act: Callable[[], None]) -> None:
+    """Calls `act` from a thread once the `milepost up` that started this process is gone.
+
+    For a process that has no Pulse; does nothing where none started it.
+    """
+
+    def look() -> None:
+        pause = threading.Event()
+        while not _orphaned():
+            pause.wait(BEAT_SECONDS)
+        act()
+
+    if PARENT_VARIABLE in os.environ:
+        threading.Thread(target=look, name="orphaned", daemon=True).start()
+
+
 def _row(process: str, host: str, pid: int) -> ColumnElement[bool]:
     return and_(HEARTBEAT.c.process == process, HEARTBEAT.c.host == host, HEARTBEAT.c.pid == pid)
 

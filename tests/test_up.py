@@ -62,6 +62,13 @@ def answers(address: str) -> bool:
         return False
 
 
+def ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE  # an orphan's end is init's to collect
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_up_runs_the_whole_way_and_ends_with_ctrl_c(
     workspace: Path, running: subprocess.Popen[str]
 ) -> None:
@@ -105,3 +112,17 @@ def test_up_runs_the_whole_way_and_ends_with_ctrl_c(
     assert not any(child.is_running() for child in children)
     for file in (workspace / "logs").iterdir():
         assert "Traceback" not in file.read_text(encoding="utf-8"), file
+
+
+def test_children_end_themselves_when_up_is_killed(
+    running: subprocess.Popen[str],
+) -> None:
+    assert running.stdout is not None
+    address = re.search(r"http://\S+", running.stdout.readline())
+    assert address is not None
+    wait_for(lambda: answers(address.group()))
+    children = psutil.Process(running.pid).children()
+    assert len(children) == 4
+    running.kill()
+    wait_for(lambda: all(ended(child) for child in children))
+    assert not answers(address.group())
