@@ -170,6 +170,24 @@ def test_an_example_in_two_suites_is_graded_in_both(engine: Engine) -> None:
     ]
 
 
+def test_a_pattern_that_cannot_be_read_grades_no_answer(engine: Engine) -> None:
+    rows = [
+        logs.example("quiz", f"row {line}", target, line)
+        for line, target in enumerate(["^yes$", "(yes", r"(y)es\1", "^no$"], start=1)
+    ]
+    logs.register_suite(engine, rows, suite_id="quiz", grader="regex")
+    logs.evaluate(engine, logs.arrive(engine, 100), ["quiz"], [(one, Seen("yes")) for one in rows])
+    (row,) = shown(engine)
+    assert (row["grader"], row["n"], row["n_graded"], row["accuracy"]) == ("regex@1", 4, 2, 0.5)
+    assert row["reason"] == "Accuracies are of the 2 of 4 that could be graded."
+    assert predictions(engine, "correct, score, error_class") == [
+        (1, 1.0, None),
+        (None, None, "not_graded"),
+        (None, None, "not_graded"),
+        (0, 0.0, "wrong_answer"),
+    ]
+
+
 def test_choices_are_graded_by_their_likelihood(engine: Engine) -> None:
     messages = ({"role": "user", "content": "colour of grass"},)
     choices = ("red", "green")
