@@ -16,8 +16,16 @@ from rich.console import Console
 
 from commands import export as exports
 from commands import query as queries
+from commands.db import app as db
 from commands.encoding import Encoding
 from commands.export import What
+from commands.options import (
+    DatabaseOption,
+    FormatOption,
+    OnceOption,
+    PortOption,
+    WorkspaceOption,
+)
 from commands.output import Format
 from errors import MilepostError, UsageError
 from settings import find_workspace
@@ -30,31 +38,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-db = typer.Typer(
-    help="Upgrade the database, check all of it, back it up.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(db, name="db")
-
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace",
-        help="The folder with milepost.toml. Left out: MILEPOST_WORKSPACE, or the nearest upward.",
-    ),
-]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
-OnceOption = Annotated[bool, typer.Option("--once", help="Do it once and end.")]
-DatabaseOption = Annotated[
-    str,
-    typer.Option(
-        "--database",
-        help="Where the log lives: sqlite:///FILE, or postgresql+psycopg://USER@HOST/NAME. Keep a "
-        "password out of milepost.toml: in MILEPOST_DATABASE__URL or in ~/.pgpass.",
-    ),
-]
-PortOption = Annotated[int, typer.Option("--port", help="The dashboard's port on this machine.")]
 
 errors = Console(stderr=True)
 
@@ -357,48 +341,6 @@ def regrade(
     from commands import regrade as command
 
     command.regrade(find_workspace(workspace), grader, suite or [])
-
-
-@db.command("upgrade")
-def db_upgrade(
-    workspace: WorkspaceOption = None,
-    without_backup: Annotated[
-        bool, typer.Option("--without-backup", help="Make no backup first.")
-    ] = False,
-) -> None:
-    """Bring the database to the schema of this Milepost, with a backup first.
-
-    Example: milepost db upgrade
-    """
-    from commands import database
-
-    database.upgrade(find_workspace(workspace), with_backup=not without_backup)
-
-
-@db.command("check")
-def db_check(workspace: WorkspaceOption = None, form: FormatOption = Format.table) -> None:
-    """Look through all of the database for damage and changes. Exit code 1: there are some.
-
-    Example: milepost db check
-    """
-    from commands import database
-
-    raise typer.Exit(database.report(find_workspace(workspace), form))
-
-
-@db.command("backup")
-def db_backup(
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
-    workspace: WorkspaceOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
-) -> None:
-    """Copy the database while Milepost runs, and check the copy.
-
-    Example: milepost db backup /backups/milepost.db
-    """
-    from commands import database
-
-    database.back_up(find_workspace(workspace), file, replace=force)
 
 
 if __name__ == "__main__":
