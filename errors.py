@@ -4,6 +4,7 @@ MilepostError
 ├── UsageError              the command line or milepost.toml is wrong   (exit code 2)
 │   └── SettingsError
 ├── SuiteError              a suite file cannot be used
+├── PatternFault            a target is no regular expression that can be matched
 ├── StoreError              the database refused, or was found wrong
 │   ├── ConcurrencyError    another process appended to the stream first
 │   ├── EventConflict       one event id, two payloads
@@ -49,6 +50,10 @@ class SettingsError(UsageError):
 
 class SuiteError(MilepostError):
     """A suite file is missing, unreadable, or has not one usable row."""
+
+
+class PatternFault(MilepostError):
+    """A pattern is no regular expression, or has what an automaton cannot follow."""
 
 
 class StoreError(MilepostError):

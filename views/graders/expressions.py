@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from errors import PatternFault
 from views.graders.automaton import Fork, Hold, Program, Take
 
 MAX_INSTRUCTIONS = 1_000
-
-
-class UnreadablePatternError(ValueError):
-    """The pattern is no regular expression, or has what an automaton cannot follow."""
 
 
 class One(NamedTuple):
@@ -50,7 +47,7 @@ Expression = One | Edge | Chain | Choice | Repeat
 
 
 def program(expression: Expression) -> Program:
-    """The instructions for it. Raises UnreadablePatternError when there are too many."""
+    """The instructions for it. Raises PatternFault when there are too many."""
     written: list[Take | Hold | Fork] = []
     _write(expression, written)
     return written
@@ -82,7 +79,7 @@ def _write(expression: Expression, written: list[Take | Hold | Fork]) -> None:
 
 def _add(instruction: Take | Hold | Fork, written: list[Take | Hold | Fork]) -> None:
     if len(written) >= MAX_INSTRUCTIONS:
-        raise UnreadablePatternError("its repeats make it too large")
+        raise PatternFault("its repeats make it too large")
     written.append(instruction)
 
 

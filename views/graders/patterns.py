@@ -12,6 +12,7 @@ import re
 import warnings
 from functools import lru_cache
 
+from errors import PatternFault
 from views.graders.automaton import END, LAST_NEWLINE, Automaton
 from views.graders.expressions import (
     Chain,
@@ -20,7 +21,6 @@ from views.graders.expressions import (
     Expression,
     One,
     Repeat,
-    UnreadablePatternError,
     program,
 )
 from views.graders.verdict import Judge, Verdict
@@ -41,7 +41,7 @@ def regex(target: str) -> Judge | None:
     """The target is a pattern that matches somewhere in the answer, trimmed of white space."""
     try:
         automaton = compiled(target)
-    except UnreadablePatternError:
+    except PatternFault:
         return None
 
     def judge(generated: str) -> Verdict:
@@ -53,9 +53,9 @@ def regex(target: str) -> Judge | None:
 
 
 def compiled(pattern: str) -> Automaton:
-    """What finds `pattern` in texts. Raises UnreadablePatternError, saying why it cannot."""
+    """What finds `pattern` in texts. Raises PatternFault, saying why it cannot."""
     if not pattern or len(pattern) > MAX_PATTERN:
-        raise UnreadablePatternError(f"a pattern has from 1 to {MAX_PATTERN} characters")
+        raise PatternFault(f"a pattern has from 1 to {MAX_PATTERN} characters")
     flags = _compiled(pattern, 0).flags & (re.ASCII | re.IGNORECASE | re.MULTILINE | re.DOTALL)
     reader = _Reader(pattern, flags)
     return Automaton(program(reader.expression()), reader.kind)
@@ -69,7 +69,7 @@ def _compiled(pattern: str, flags: int) -> re.Pattern[str]:
             warnings.simplefilter("ignore")
             return re.compile(pattern, flags)
     except (re.error, OverflowError, RecursionError) as error:
-        raise UnreadablePatternError(str(error)) from error
+        raise PatternFault(str(error)) from error
 
 
 class _Reader:
@@ -84,7 +84,7 @@ class _Reader:
         self._word = _compiled(r"\w", flags)
 
     def expression(self) -> Expression:
-        """The whole pattern's. Raises UnreadablePatternError."""
+        """The whole pattern's. Raises PatternFault."""
         whole = self._choice()
         if self._at < len(self._pattern):
             raise self._unread()
@@ -96,8 +96,8 @@ class _Reader:
             return character
         return "a" if self._word.match(character) else " "
 
-    def _unread(self) -> UnreadablePatternError:
-        return UnreadablePatternError(f"this is not read: {self._pattern[self._at :]}")
+    def _unread(self) -> PatternFault:
+        return PatternFault(f"this is not read: {self._pattern[self._at :]}")
 
     def _take(self, form: re.Pattern[str]) -> re.Match[str] | None:
         """Reads past what has this form, if it comes next."""
@@ -159,7 +159,7 @@ class _Reader:
     def _group(self) -> Expression:
         self._nesting += 1
         if self._nesting > MAX_NESTING:
-            raise UnreadablePatternError(f"more than {MAX_NESTING} groups stand one in another")
+            raise PatternFault(f"more than {MAX_NESTING} groups stand one in another")
         inner = self._choice()
         if not self._comes(")"):
             raise self._unread()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errors import PatternFault
 from views.graders.automaton import MAX_STATES
-from views.graders.expressions import UnreadablePatternError
 from views.graders.patterns import MAX_NESTING, compiled
 
 ATOMS = (
@@ -98,7 +98,7 @@ def test_no_more_than_so_many_states_are_remembered() -> None:
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(pattern: str, reason: str) -> None:
-    with pytest.raises(UnreadablePatternError, match=re.escape(reason)):
+    with pytest.raises(PatternFault, match=re.escape(reason)):
         compiled(pattern)
 
 
