@@ -4,7 +4,7 @@ MilepostError
 ├── UsageError              the command line or milepost.toml is wrong   (exit code 2)
 │   └── SettingsError
 ├── SuiteError              a suite file cannot be used
-├── PatternFault            a target is no regular expression that can be matched
+├── PatternFault            a target is no regular expression that RE2 can read
 ├── StoreError              the database refused, or was found wrong
 │   ├── ConcurrencyError    another process appended to the stream first
 │   ├── EventConflict       one event id, two payloads
@@ -53,7 +53,7 @@ class SuiteError(MilepostError):
 
 
 class PatternFault(MilepostError):
-    """A pattern is no regular expression, or has what an automaton cannot follow."""
+    """A target is no regular expression, or has what RE2 does not read."""
 
 
 class StoreError(MilepostError):
