@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 import cli
-from commands import database
+from commands import database, db
 from errors import UsageError
 from settings import Workspace, parse
 from store.engine import SCHEMA_NUMBER, bare_engine, connect
@@ -208,7 +208,7 @@ def test_a_missing_database_is_not_made_by_the_way(milepost: Milepost, tmp_path:
 
 
 def test_the_readme_tells_of_each() -> None:
-    names = [one.name for one in cli.db.registered_commands]
+    names = [one.name for one in db.app.registered_commands]
     readme = (Path(cli.__file__).parent / "README.md").read_text(encoding="utf-8")
     assert names == ["upgrade", "check", "backup"]
     assert all(f"| `milepost db {name}" in readme for name in names)
