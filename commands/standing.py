@@ -18,6 +18,7 @@ from commands.roster import Entry, Roster
 from commands.supervisor import ending
 from errors import UsageError
 from store.liveness import Heartbeat
+from store.log import written
 
 NAMES = ("sync", "watch", "evaluate", "dashboard")
 NEEDED = ("sync", "watch")
@@ -122,10 +123,8 @@ def _look(pid: int) -> tuple[str | None, int | None]:
     """When a process of this host started, and its resident bytes; None for one that is gone."""
     try:
         process = psutil.Process(pid)
-        since = datetime.fromtimestamp(process.create_time(), UTC).isoformat(
-            timespec="milliseconds"
-        )
-        return since.replace("+00:00", "Z"), process.memory_info().rss
+        since = datetime.fromtimestamp(process.create_time(), UTC)
+        return written(since), process.memory_info().rss
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None, None
 

@@ -25,7 +25,7 @@ from commands.child_log import ChildLog
 from commands.roster import Entry
 from errors import UsageError
 from store.liveness import PARENT_VARIABLE
-from store.log import now
+from store.log import now, written
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -96,7 +96,7 @@ class Child:
         pause = self.pause
         self.due = ended + pause
         again = datetime.now(UTC) + timedelta(seconds=pause)
-        self.starts_again_at = again.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.starts_again_at = written(again)
         self.pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         return pause
 

@@ -67,7 +67,12 @@ class Appended(NamedTuple):
 
 def now() -> str:
     """The present, UTC, ISO 8601 with milliseconds, such as 2026-11-24T10:24:57.123Z."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(datetime.now(UTC))
+
+
+def written(when: datetime) -> str:
+    """A time that knows its zone as the log writes it, see `now`."""
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def append(

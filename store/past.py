@@ -36,8 +36,7 @@ def moment(word: str) -> str:
             f"{word!r} is neither a position of the log nor a time. A time is written like "
             "2026-11-24T10:30 or 2026-11-24T10:30:00+01:00; without a zone it is UTC."
         ) from error
-    utc = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return log.written(when if when.tzinfo else when.replace(tzinfo=UTC))
 
 
 def position_of(connection: Connection, word: str) -> int:
