@@ -102,9 +102,6 @@ def plan(
     """
     kept = _kept(checkpoints, best, settings)
     gone: dict[str, str] = {}
-    runs: dict[str, list[Held]] = defaultdict(list)
-    for one in checkpoints:
-        runs[one.run].append(one)
     for one in checkpoints:
         age = _age_days(one, now)
         if settings.max_age_days is not None and age > settings.max_age_days:
@@ -112,7 +109,7 @@ def plan(
                 one.checkpoint_id, f"older than {settings.max_age_days:g} days ({age:.1f})"
             )
     if settings.max_count is not None:
-        for run in runs.values():
+        for run in _by_run(checkpoints):
             for one in _until(run, kept, gone, settings.max_count, lambda _one: 1):
                 gone[one.checkpoint_id] = f"its run has more than {settings.max_count}"
     if settings.max_bytes is not None:
@@ -166,10 +163,7 @@ def _kept(
 ) -> dict[str, str]:
     """Why each checkpoint that must stay must stay."""
     newest: set[str] = set()
-    runs: dict[str, list[Held]] = defaultdict(list)
-    for one in checkpoints:
-        runs[one.run].append(one)
-    for run in runs.values():
+    for run in _by_run(checkpoints):
         by_step = sorted(run, key=lambda one: (one.step, one.arrived_at))
         newest.update(one.checkpoint_id for one in by_step[-settings.keep_newest :])
     kept = {}
@@ -185,6 +179,14 @@ def _kept(
         if why:
             kept[one.checkpoint_id] = why[0]
     return kept
+
+
+def _by_run(checkpoints: Sequence[Held]) -> list[list[Held]]:
+    """Those of each run together, in the order given."""
+    runs: dict[str, list[Held]] = defaultdict(list)
+    for one in checkpoints:
+        runs[one.run].append(one)
+    return list(runs.values())
 
 
 def _until(
