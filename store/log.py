@@ -6,7 +6,7 @@ Appending is idempotent by event id, and optimistic by stream version: whoever p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -117,7 +117,7 @@ def append_in(
         payload=payload,
     )
     tables = rows.by_table(fields.position)
-    digest = link(before.digest, fields, [digest_of_rows(tables[table]) for table in chain.ROWS])
+    digest = _digest(before, fields, tables)
     connection.execute(insert(EVENT).values(**fields._asdict(), digest=digest))
     for table in chain.ROWS:
         tuples.insert(connection, table, tables[table])
@@ -140,6 +140,11 @@ def _end(connection: Connection, before: int | None = None) -> _End:
     return _End(0, GENESIS) if row is None else _End(*row)
 
 
+def _digest(before: _End, fields: Fields, tables: Mapping[Table, Sequence[Tuple]]) -> str:
+    """The digest of an event with its rows, at its place."""
+    return link(before.digest, fields, [digest_of_rows(tables[table]) for table in chain.ROWS])
+
+
 def _refuse_conflict(
     connection: Connection, stored: Row[Any], event: Event, payload: str, rows: Rows
 ) -> None:
@@ -154,8 +159,7 @@ def _refuse_conflict(
     tables = rows.by_table(stored.position)
     fields = Fields(*(getattr(stored, name) for name in Fields._fields))
     before = _end(connection, before=stored.position)
-    digests = [digest_of_rows(tables[table]) for table in chain.ROWS]
-    if link(before.digest, fields, digests) != stored.digest:
+    if _digest(before, fields, tables) != stored.digest:
         raise EventConflict(
             f"{named} is in the log with other rows than these. If nothing was appended twice, "
             "the log was changed: `milepost db check` says where."
