@@ -197,8 +197,7 @@ def request(
     if again:
         stands = _last(connection, checkpoint_id, wanted, stands)
         if stands.closed or (stands.failed_for_good and _is_whole(connection, stands)):
-            number = stands.again + 1
-            stands = Standing(evaluation_id_of(checkpoint_id, wanted, number), number)
+            stands = _beside(checkpoint_id, wanted, stands)
     elif (covered := covering(connection, checkpoint_id, wanted)) is not None:
         return standing(connection, covered)
     if stands.waits(living(connection)) or (again and stands.failed_for_good):
@@ -258,14 +257,19 @@ def _last(connection: Connection, checkpoint_id: str, wanted: Wanted, first: Sta
     return last
 
 
+def _beside(checkpoint_id: str, wanted: Wanted, last: Standing) -> Standing:
+    """The evaluation that comes after `last`, not begun yet."""
+    number = last.again + 1
+    return Standing(evaluation_id_of(checkpoint_id, wanted, number), number)
+
+
 def _after_its_return(
     connection: Connection, row: Row[Any], wanted: Wanted, abandoned: Standing
 ) -> Standing:
     """The evaluation of a checkpoint that was gone in the middle of one, and may be back since."""
     last = _last(connection, row.checkpoint_id, wanted, abandoned)
     if isinstance(last.newest, EvaluationAbandoned) and row.found_at >= last.at:
-        number = last.again + 1
-        return Standing(evaluation_id_of(row.checkpoint_id, wanted, number), number)
+        return _beside(row.checkpoint_id, wanted, last)
     return last
 
 
