@@ -224,6 +224,8 @@ def _started(evaluation_id: str, checkpoint_id: str, examples: int) -> Evaluatio
         libraries={"torch": "2", "transformers": "5"},
         plan={"batches": -(-examples // BATCH)},
         settings={"max_new_tokens": 64},
+        fallback=None,
+        quick=None,
     )
 
 

@@ -53,15 +53,26 @@ class Decoder:
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
 
-def decoder_of(model: PreTrainedModel) -> Decoder | None:
-    """The model as a Decoder; None if it has another kind of head, of cache or of positions."""
+class Unsuited(NamedTuple):
+    """Why a model is no Decoder."""
+
+    reason: str
+
+
+def decoder_of(model: PreTrainedModel) -> Decoder | Unsuited:
+    """The model as a Decoder, or why it is none: another kind of head, of cache, of positions."""
+    name = type(model).__name__
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     if type(head) is not torch.nn.Linear:
-        return None
+        return Unsuited(f"the head of {name} is a {type(head).__name__}, not one linear layer")
     accepted = inspect.signature(model.base_model.forward).parameters
-    if not {"attention_mask", "position_ids", "past_key_values"} <= accepted.keys():
-        return None
+    if "past_key_values" not in accepted:
+        return Unsuited(f"{name} keeps no key-value cache")
+    for wanted in ("attention_mask", "position_ids"):
+        if wanted not in accepted:
+            return Unsuited(f"{name} takes no {wanted}, which padding needs")
     layers = DynamicCache(config=model.config).layers
-    if any(type(one) not in (DynamicLayer, DynamicSlidingWindowLayer) for one in layers):
-        return None
+    for layer in layers:
+        if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
+            return Unsuited(f"{name} keeps a {type(layer).__name__} that cannot be cut back")
     return Decoder(model, head)

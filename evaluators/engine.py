@@ -19,15 +19,16 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
+from transformers import PreTrainedModel
 
 from errors import EvaluationFault
-from evaluators.decoder import decoder_of
+from evaluators.decoder import Unsuited, decoder_of
 from evaluators.generation import Endings
 from evaluators.loading import NO_TRUST, load_model
 from evaluators.outcomes import Outcome, Recorder, failed
 from evaluators.passes import Batched, Pass, Single
 from evaluators.planning import Plan, Unencodable, pack
-from evaluators.probe import agree
+from evaluators.probe import disagreement
 from evaluators.prompts import Encoded, Encoder, Limits, PromptFormat
 from settings import EvaluationSettings, Trust
 from store.records import Example
@@ -50,7 +51,8 @@ def numbers(settings: EvaluationSettings) -> dict[str, Any]:
 class Engine:
     """A loaded checkpoint, ready to evaluate.
 
-    `one_at_a_time` says that this architecture's numbers would not be the same in batches.
+    `fallback` is the reason why its examples go through the model one at a time; None if they go in
+    batches.
     """
 
     device: str
@@ -59,7 +61,7 @@ class Engine:
     architecture: str
     parameters: int
     libraries: dict[str, str]
-    one_at_a_time: bool
+    fallback: str | None
     _settings: EvaluationSettings
     _encoder: Encoder
     _pass: Pass
@@ -80,7 +82,7 @@ class Engine:
             except EvaluationFault as fault:
                 unencodable.append(Unencodable(example, str(fault)))
         batches = pack(rows, self._settings.batch_tokens)
-        return Plan(batches, tuple(unencodable), cached=not self.one_at_a_time)
+        return Plan(batches, tuple(unencodable), cached=self.fallback is None)
 
     def run(self, plan: Plan, evaluation_id: str) -> Iterator[list[Outcome]]:
         """Runs the model batch by batch, and gives the outcomes of each as soon as it is done."""
@@ -118,10 +120,7 @@ def load(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST) -> E
         max_new_tokens=settings.max_new_tokens,
     )
     endings = Endings(tokenizer, eos, settings.stop, settings.max_new_tokens)
-    single = Single(model, endings, settings.temperatures)
-    decoder = decoder_of(model)
-    batched = None if decoder is None else Batched(decoder, endings, settings.temperatures)
-    exact = batched is not None and agree(batched, single)
+    way, fallback = _way(model, endings, settings.temperatures)
     return Engine(
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
@@ -134,9 +133,22 @@ def load(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST) -> E
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        one_at_a_time=not exact,
+        fallback=fallback,
         _settings=settings,
         _encoder=Encoder(tokenizer, eos, limits),
-        _pass=batched if batched is not None and exact else single,
+        _pass=way,
         _endings=endings,
     )
+
+
+def _way(
+    model: PreTrainedModel, endings: Endings, temperatures: tuple[float, ...]
+) -> tuple[Pass, str | None]:
+    """The way through the model, and why it is not the one in batches; None if it is."""
+    single = Single(model, endings, temperatures)
+    decoder = decoder_of(model)
+    if isinstance(decoder, Unsuited):
+        return single, decoder.reason
+    batched = Batched(decoder, endings, temperatures)
+    fallback = disagreement(batched, single)
+    return (batched if fallback is None else single), fallback

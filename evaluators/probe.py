@@ -6,7 +6,6 @@ are not exact for every model. Where they are not, the model is evaluated one ex
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,8 +15,6 @@ import torch
 from evaluators.passes import Batched, Seen, Single
 from evaluators.prompts import Encoded, Ids
 from store.records import Example
-
-LOG = logging.getLogger(__name__)
 
 # Nats a token. Half precision rounds each of many sums, and both ways round differently; a wrong
 # mask, position or head is off by more.
@@ -36,8 +33,8 @@ class _Lengths(NamedTuple):
 ROWS = (_Lengths(5, 3), _Lengths(2, 4))
 
 
-def agree(batched: Batched, single: Single) -> bool:
-    """Whether both ways through the model give the same numbers, up to rounding."""
+def disagreement(batched: Batched, single: Single) -> str | None:
+    """How the two ways through the model differ by more than rounding; None if they do not."""
     endings = replace(single.endings, eos=frozenset(), stop=(), max_new_tokens=NEW_TOKENS)
     batch = tuple(_row(number, batched.decoder.vocabulary) for number in range(len(ROWS)))
     tolerance = TOLERANCE.get(single.model.dtype, HALF_PRECISION_TOLERANCE)
@@ -46,19 +43,23 @@ def agree(batched: Batched, single: Single) -> bool:
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a model objects to, it has another way
-        LOG.warning("one example at a time, for in a batch the model raises: %s", error)
-        return False
+        return f"in a batch the model raises {type(error).__name__}: {error}"
     expected = replace(single, endings=endings).run(batch)
-    return all(_close(one, other, tolerance) for one, other in zip(found, expected, strict=True))
+    for number, pair in enumerate(zip(found, expected, strict=True), start=1):
+        if (difference := _difference(*pair, tolerance)) is not None:
+            return f"in a batch, row {number} of the trial {difference}"
+    return None
 
 
-def _close(one: Seen, other: Seen, tolerance: float) -> bool:
-    if not (one.finite and other.finite):
+def _difference(one: Seen, other: Seen, tolerance: float) -> str | None:
+    if one.finite != other.finite:
+        return "is not finite" if other.finite else "is finite, and is not so alone"
+    if not one.finite:
         # A checkpoint without finite numbers has the same fault either way.
-        return one.finite == other.finite
-    targets = np.abs(one.targets[0].logprob - other.targets[0].logprob)
+        return None
     assert one.text is not None
     assert other.text is not None
+    targets = np.abs(one.targets[0].logprob - other.targets[0].logprob)
     said = [
         abs(a - b)
         for a, b, same in zip(
@@ -69,7 +70,11 @@ def _close(one: Seen, other: Seen, tolerance: float) -> bool:
         )
         if same
     ]
-    return bool(max(*targets, *said) <= tolerance)
+    for what, differences in (("target", targets), ("text", said)):
+        place = int(np.argmax(differences))
+        if differences[place] > tolerance:
+            return f"differs by {differences[place]:.2g} nats at token {place + 1} of its {what}"
+    return None
 
 
 def _same_so_far(one: list[int], other: list[int]) -> list[bool]:

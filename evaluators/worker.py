@@ -179,6 +179,8 @@ class Worker:
             libraries=loaded.libraries,
             plan=plan.summary,
             settings={**self.wanted.numbers, **({AGAIN: task.again} if task.again else {})},
+            fallback=loaded.fallback,
+            quick=None,
         )
         return log.append(self.engine, started, expected_version=task.version).version
 

@@ -206,9 +206,12 @@ class EvaluationStarted(Event):
 
     `examples` is the number of examples to record over all attempts; `plan` describes this
     attempt's batches. `settings` are those that change numbers; `again` among them says that it is
-    the first, second … evaluation beside an earlier one of the same.
+    the first, second … evaluation beside an earlier one of the same. `fallback` is the reason why
+    the examples go through the model one at a time, None if they go in batches; `quick` counts the
+    examples that come first for an early verdict, None if none do.
     """
 
+    schema_version = 2
     about = "evaluation/{evaluation_id}"
     unique = ("evaluation_id", "attempt")
 
@@ -227,6 +230,8 @@ class EvaluationStarted(Event):
     libraries: dict[str, str]
     plan: dict[str, int]
     settings: dict[str, Any]
+    fallback: str | None
+    quick: int | None
 
 
 class PredictionsRecorded(Event):
@@ -321,9 +326,16 @@ def _without_a_choice_of_grader(payload: Payload) -> Payload:
     return {**payload, "graded_by": None}
 
 
+def _without_a_reason_for_the_way_taken(payload: Payload) -> Payload:
+    """Version 1 knew whether the examples went one at a time, not why, and no quick tier."""
+    one_at_a_time = payload["plan"].get("one_at_a_time", 0)
+    return {**payload, "fallback": "not recorded" if one_at_a_time else None, "quick": None}
+
+
 # (type, version) -> the step to the next version.
 UPCASTERS: dict[tuple[str, int], Callable[[Payload], Payload]] = {
     ("SuiteRegistered", 1): _without_a_choice_of_grader,
+    ("EvaluationStarted", 1): _without_a_reason_for_the_way_taken,
 }
 
 
@@ -338,7 +350,7 @@ def load(type_name: str, schema_version: int, payload: str, position: int) -> Ev
         for version in range(schema_version, model.schema_version):
             fields = UPCASTERS[type_name, version](fields)
         return model.model_validate(fields)
-    except (ValidationError, LookupError, TypeError) as error:
+    except (ValidationError, LookupError, TypeError, AttributeError) as error:
         raise UnknownEvent(
             f"position {position} of the log holds a {type_name} that does not fit: {error}"
         ) from error

@@ -154,6 +154,8 @@ def start(
             libraries={},
             plan={},
             settings=dict(settings or {}),
+            fallback=None,
+            quick=None,
         ),
     )
     return evaluation_id

@@ -88,6 +88,8 @@ def start(engine: Engine, one: Task, wanted: Wanted = WANTED, *, pid: int = NOBO
             libraries={},
             plan={},
             settings={**wanted.numbers, **({"again": one.again} if one.again else {})},
+            fallback=None,
+            quick=None,
         ),
         expected_version=one.version,
     )

@@ -57,7 +57,7 @@ def test_numbers_and_texts_are_those_of_a_plain_run_whatever_the_batches(
     for budget in BUDGETS if kind in BATCHED else BUDGETS[:1]:
         random.Random(budget).shuffle(examples)
         engine = load(checkpoint(kind), settings(batch_tokens=budget))
-        assert engine.one_at_a_time == (kind in ONE_AT_A_TIME)
+        assert (engine.fallback is None) == (kind in BATCHED)
         found = run(engine, examples)
         assert len(found) == len(examples)
         for example in examples:
@@ -245,7 +245,7 @@ def test_prompts_and_targets_may_fill_the_context_to_the_last_position(
 def test_half_precision_comes_close_with_a_head_in_full_precision(checkpoint: Checkpoint) -> None:
     reference = Reference(checkpoint("llama"))
     engine = load(checkpoint("llama"), settings(dtype="bfloat16"))
-    assert (engine.dtype, engine.one_at_a_time) == ("bfloat16", False)
+    assert (engine.dtype, engine.fallback) == ("bfloat16", None)
     example = chat("what is the name?", "none of your business")
     [one] = run(engine, [example]).values()
     target = [*reference.ids(example.target), END]

@@ -55,7 +55,7 @@ def test_one_token_that_is_not_a_number_spoils_its_own_example_only(
     with torch.no_grad():
         embedding(model)[token] = float("nan")
     engine = load(save(tmp_path, model, eos=(3, 23)), settings())
-    assert not engine.one_at_a_time
+    assert engine.fallback is None
     found = run(engine, examples)
     spoiled, other = (found[one.example_id].prediction for one in examples)
     assert spoiled.error is not None

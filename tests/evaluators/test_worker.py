@@ -288,6 +288,8 @@ def claim(engine: Engine, task: Task, pid: int) -> None:
             libraries={},
             plan={},
             settings={},
+            fallback=None,
+            quick=None,
         ),
         expected_version=task.version,
     )

@@ -108,6 +108,8 @@ def _started(seed: int, cycle: int) -> EvaluationStarted:
         libraries={},
         plan={},
         settings={},
+        fallback=None,
+        quick=None,
     )
 
 

@@ -17,7 +17,7 @@ from errors import UnknownEvent
 from settings import Settings
 from store import log
 from store.engine import connect
-from store.events import TYPES, UPCASTERS, Event, SuiteRegistered, load
+from store.events import TYPES, UPCASTERS, EvaluationStarted, Event, SuiteRegistered, load
 from store.projections import bring_up_to_date
 from tests import logs
 from views import registry
@@ -93,6 +93,26 @@ def test_a_suite_of_version_1_was_graded_as_milepost_toml_says() -> None:
     assert isinstance(event, SuiteRegistered)
     assert event.graded_by is None
     assert event.model_dump(mode="json", exclude={"graded_by"}) == old
+
+
+@pytest.mark.parametrize(
+    ("plan", "fallback"),
+    [({"one_at_a_time": 1}, "not recorded"), ({"one_at_a_time": 0}, None), ({}, None)],
+)
+def test_an_evaluation_of_version_1_kept_no_reason_for_its_way(
+    plan: dict[str, int], fallback: str | None
+) -> None:
+    old = {**fixture("EvaluationStarted", 1).payload, "plan": plan}
+    event = load("EvaluationStarted", 1, json.dumps(old), 1)
+    assert isinstance(event, EvaluationStarted)
+    assert (event.fallback, event.quick) == (fallback, None)
+    assert event.model_dump(mode="json", exclude={"fallback", "quick"}) == old
+
+
+def test_a_plan_that_is_none_is_refused() -> None:
+    payload = json.dumps({**fixture("EvaluationStarted", 1).payload, "plan": "none"})
+    with pytest.raises(UnknownEvent, match=r"position 3 .*does not fit"):
+        load("EvaluationStarted", 1, payload, 3)
 
 
 @pytest.mark.parametrize(
