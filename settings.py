@@ -32,6 +32,7 @@ FILE_NAME = "milepost.toml"
 Difficulty = Literal["easy", "medium", "hard"]
 Role = Literal["validation", "mining"]
 Observing = Literal["auto", "native", "polling"]
+Order = Literal["newest", "oldest"]
 
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 
@@ -135,7 +136,11 @@ class SuiteSettings(Section):
 
 
 class EvaluationSettings(Section):
-    """`[evaluation]`: how the one pass over a checkpoint is run."""
+    """`[evaluation]`: how the one pass over a checkpoint is run.
+
+    `order` says which of the checkpoints that wait comes first. `quick_examples` are measured
+    before the others, for a first verdict; 0 measures all at once.
+    """
 
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -147,6 +152,8 @@ class EvaluationSettings(Section):
     temperatures: tuple[Positive, ...] = (0.5, 0.75, 1.0, 1.5, 2.0)
     trace: bool = True
     interval_seconds: Positive = 2.0
+    order: Order = "newest"
+    quick_examples: Annotated[int, Field(ge=0)] = 64
     trust_remote_code: tuple[str, ...] = ()
 
     @field_validator("trust_remote_code")

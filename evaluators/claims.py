@@ -20,6 +20,7 @@ from uuid import uuid5
 
 from sqlalchemy import Connection, Row, func, select
 
+from settings import Order
 from store import log
 from store.events import (
     NAMESPACE,
@@ -148,11 +149,17 @@ def living(connection: Connection) -> frozenset[Owner]:
 
 
 def pending(
-    connection: Connection, wanted: Wanted, *, run: str | None = None, uncovered: bool = False
+    connection: Connection,
+    wanted: Wanted,
+    *,
+    run: str | None = None,
+    uncovered: bool = False,
+    order: Order = "newest",
 ) -> list[Task]:
     """What can be claimed now: of the run with the newest arrival first, by falling step.
 
-    Reads `lifecycle`, which must be up to date. Of one run alone if it is named.
+    Under `order` "oldest" the other way round. Reads `lifecycle`, which must be up to date. Of one
+    run alone if it is named.
 
     Left out: what is completed, abandoned, failed for good, or in the hands of a living worker;
     with `uncovered`, also what a wider evaluation holds already.
@@ -171,7 +178,8 @@ def pending(
     if run is not None:
         query = query.where(CHECKPOINT.c.run == run)
     tasks = []
-    for row in connection.execute(query).all():
+    rows = connection.execute(query).all()
+    for row in rows if order == "newest" else rows[::-1]:
         stands = standing(connection, evaluation_id_of(row.checkpoint_id, wanted))
         if isinstance(stands.newest, EvaluationAbandoned):
             stands = _after_its_return(connection, row, wanted, stands)

@@ -112,7 +112,9 @@ class Worker:
     def _next(self, run: str | None, uncovered: bool) -> Task | None:
         bring_up_to_date(self.engine, [LIFECYCLE])
         with reading(self.engine) as connection:
-            tasks = pending(connection, self.wanted, run=run, uncovered=uncovered)
+            tasks = pending(
+                connection, self.wanted, run=run, uncovered=uncovered, order=self.settings.order
+            )
         return tasks[0] if tasks else None
 
     def _evaluate(self, task: Task) -> None:

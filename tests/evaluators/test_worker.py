@@ -157,6 +157,16 @@ def test_the_newest_step_goes_first(bench: Bench, checkpoint: Checkpoint) -> Non
     assert list(dict.fromkeys(step for step, _, _ in bench.seen)) == [300, 200, 100]
 
 
+def test_the_oldest_step_goes_first_where_that_is_wanted(
+    bench: Bench, checkpoint: Checkpoint
+) -> None:
+    bench.settings = SETTINGS.model_copy(update={"order": "oldest"})
+    for step in (200, 300, 100):
+        arrive(bench.engine, checkpoint("llama"), step)
+    bench.run()
+    assert list(dict.fromkeys(step for step, _, _ in bench.seen)) == [100, 200, 300]
+
+
 def test_an_interrupted_evaluation_goes_on_where_it_was(
     bench: Bench, checkpoint: Checkpoint
 ) -> None:
