@@ -11,7 +11,7 @@ Every example gives exactly one outcome: its numbers, or the reason why there ar
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from evaluators.outcomes import Outcome, Recorder, failed
 from evaluators.passes import Batched, Pass, Single
 from evaluators.planning import Plan, Unencodable, pack
 from evaluators.probe import disagreement
-from evaluators.prompts import Encoded, Encoder, Limits, PromptFormat
+from evaluators.prompts import Encoded, Encoder, Ids, Limits, PromptFormat
 from settings import EvaluationSettings, Trust
 from store.records import Example
 
@@ -72,8 +72,14 @@ class Engine:
         """How messages become a prompt: "chat-template" or "plain"."""
         return self._encoder.format
 
-    def plan(self, examples: Iterable[Example]) -> Plan:
-        """Encodes the examples and packs them into batches."""
+    def plan(
+        self, examples: Iterable[Example], drafts: Mapping[str, Sequence[str]] | None = None
+    ) -> Plan:
+        """Encodes the examples and packs them into batches.
+
+        `drafts` are texts, by example id, that the model may well write: those of an earlier
+        checkpoint. They change how long the pass takes, and nothing that it measures.
+        """
         rows: list[Encoded] = []
         unencodable: list[Unencodable] = []
         for example in examples:
@@ -82,7 +88,25 @@ class Engine:
             except EvaluationFault as fault:
                 unencodable.append(Unencodable(example, str(fault)))
         batches = pack(rows, self._settings.batch_tokens)
-        return Plan(batches, tuple(unencodable), cached=self.fallback is None)
+        return Plan(
+            batches,
+            tuple(unencodable),
+            cached=self.fallback is None,
+            drafts={} if drafts is None else self._drafts(rows, drafts),
+        )
+
+    def _drafts(
+        self, rows: Iterable[Encoded], drafts: Mapping[str, Sequence[str]]
+    ) -> dict[str, tuple[Ids, ...]]:
+        """The drafts of what is generated as ids, by example id, each with the target's end."""
+        found = {}
+        for row in rows:
+            texts = drafts.get(row.example.example_id, ()) if row.generates else ()
+            last = row.targets[row.answer][-1:]
+            end = last if last[0] in self._endings.eos else ()
+            if ids := tuple((*self._endings.encode(text), *end) for text in texts):
+                found[row.example.example_id] = ids
+        return found
 
     def run(self, plan: Plan, evaluation_id: str) -> Iterator[list[Outcome]]:
         """Runs the model batch by batch, and gives the outcomes of each as soon as it is done."""

@@ -45,6 +45,10 @@ class Endings:
             text = text[: min(cuts, default=len(text))]
         return text
 
+    def encode(self, text: str) -> Ids:
+        """The ids of a text, without special tokens around it."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
     def decode(self, tokens: Sequence[int], *, special: bool) -> str:
         """The tokens as text, with or without the special ones."""
         text = self.tokenizer.decode(list(tokens), skip_special_tokens=not special)

@@ -6,8 +6,8 @@ like length, so that little is padding. The plan depends on the examples alone, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from evaluators.prompts import Encoded, Ids
@@ -26,12 +26,14 @@ class Unencodable(NamedTuple):
 @dataclass(frozen=True)
 class Plan:
     """Batches to run, and the examples that cannot be run. `cached` says in which way: with shared
-    prompts and padding, or one example at a time.
+    prompts and padding, or one example at a time. `drafts` are texts that may well come, by
+    example id.
     """
 
     batches: tuple[Batch, ...]
     unencodable: tuple[Unencodable, ...]
     cached: bool
+    drafts: Mapping[str, tuple[Ids, ...]] = field(default_factory=dict)
 
     @property
     def summary(self) -> dict[str, int]:
