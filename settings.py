@@ -32,6 +32,7 @@ FILE_NAME = "milepost.toml"
 Difficulty = Literal["easy", "medium", "hard"]
 Role = Literal["validation", "mining"]
 Observing = Literal["auto", "native", "polling"]
+Think = Literal["keep", "drop"]
 Order = Literal["newest", "oldest"]
 
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
@@ -139,7 +140,9 @@ class EvaluationSettings(Section):
     """`[evaluation]`: how the one pass over a checkpoint is run.
 
     `order` says which of the checkpoints that wait comes first. `quick_examples` are measured
-    before the others, for a first verdict; 0 measures all at once.
+    before the others, for a first verdict; 0 measures all at once. `think` "drop" takes think
+    blocks out of targets and earlier answers. `generate_choices` writes a text for rows with
+    choices too.
     """
 
     device: str = "auto"
@@ -149,6 +152,8 @@ class EvaluationSettings(Section):
     max_prompt_tokens: Count = 4096
     max_new_tokens: Count = 64
     stop: tuple[str, ...] = ()
+    think: Think = "keep"
+    generate_choices: bool = True
     temperatures: tuple[Positive, ...] = (0.5, 0.75, 1.0, 1.5, 2.0)
     trace: bool = True
     interval_seconds: Positive = 2.0

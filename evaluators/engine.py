@@ -43,7 +43,15 @@ def numbers(settings: EvaluationSettings) -> dict[str, Any]:
     """The settings that change what is measured, as JSON values."""
     return settings.model_dump(
         mode="json",
-        include={"dtype", "max_prompt_tokens", "max_new_tokens", "stop", "temperatures"},
+        include={
+            "dtype",
+            "generate_choices",
+            "max_prompt_tokens",
+            "max_new_tokens",
+            "stop",
+            "temperatures",
+            "think",
+        },
     )
 
 
@@ -159,7 +167,13 @@ def load(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST) -> E
         },
         fallback=fallback,
         _settings=settings,
-        _encoder=Encoder(tokenizer, eos, limits),
+        _encoder=Encoder(
+            tokenizer,
+            eos,
+            limits,
+            think=settings.think,
+            generate_choices=settings.generate_choices,
+        ),
         _pass=way,
         _endings=endings,
     )

@@ -2,10 +2,15 @@
 
 With a chat template, the prompt is the template's rendering with the generation prompt; the target
 is what rendering the assistant's turn too adds, up to and with its end-of-turn token. Whitespace
-that the template puts after that token belongs to no turn and is not scored.
+that the template puts after that token belongs to no turn and is not scored. `templates` says what
+becomes of templates that render the two differently.
 
 Without one, the format is "plain": the messages' texts and the target as they are, one newline
 between two of them where neither brings whitespace of its own, and then the EOS token.
+
+With `think = "drop"`, think blocks are taken out of targets and earlier answers first. BOS comes
+once, whoever writes it. A target whose first letters would fuse with the prompt's last ones into
+other tokens is encoded by itself: a model that goes on from the prompt cannot say those others.
 
 A bare text is scored as it is, without template and EOS: the BOS token is its prompt, or, if the
 tokenizer adds none, its first token, which then is not scored.
@@ -18,10 +23,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from errors import EvaluationFault
+from evaluators.templates import NOT_CONTINUED, ChatTemplate
+from evaluators.thoughts import answer_of, turn_without_block
+from settings import Think
 from store.records import Example
 
 PromptFormat: TypeAlias = Literal["chat-template", "plain"]
@@ -31,7 +38,8 @@ Ids: TypeAlias = tuple[int, ...]
 @dataclass(frozen=True)
 class Encoded:
     """An example as token ids. `targets` are its choices, or the one target; `answer` is the index
-    of the right one among them. `generates` says whether greedy text is wanted.
+    of the right one among them, `target_bytes` the length of its text in UTF-8. `generates` says
+    whether greedy text is wanted.
     """
 
     example: Example
@@ -57,40 +65,64 @@ class Encoder:
     """Encodes examples for one tokenizer. `eos` are the ids that end a generated text."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, eos: frozenset[int], limits: Limits
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        eos: frozenset[int],
+        limits: Limits,
+        *,
+        think: Think = "keep",
+        generate_choices: bool = True,
     ) -> None:
         self._tokenizer = tokenizer
         self._limits = limits
+        self._drops = think == "drop"
+        self._generate_choices = generate_choices
+        self._template = ChatTemplate(tokenizer) if tokenizer.chat_template else None
         self._ends = eos | frozenset(tokenizer.all_special_ids)
         bos = tokenizer.bos_token_id
         adds_bos = bos is not None and self._ids("a", special=True)[:1] == (bos,)
         self._bos = bos
         self._added_bos: Ids = (bos,) if adds_bos else ()
-        self.format: PromptFormat = "chat-template" if tokenizer.chat_template else "plain"
+        self.format: PromptFormat = "plain" if self._template is None else "chat-template"
 
     def encode(self, example: Example) -> Encoded:
         """The example's ids. Raises EvaluationFault with the reason if it cannot be scored."""
         if example.kind == "text":
             return self._encode_text(example)
         texts = (example.target,) if example.choices is None else example.choices
-        render = self._chat if self.format == "chat-template" else self._plain
-        prompt, targets = render(example.messages, texts)
+        answer = texts.index(example.target)
+        messages: Sequence[dict[str, str]] = example.messages
+        if self._drops:
+            messages = [turn_without_block(one) for one in messages]
+            texts = tuple(answer_of(one) for one in texts)
+        if self._template is None:
+            prompts, targets = self._plain(messages, texts)
+            said = texts[answer]
+        else:
+            turns = self._template.turns(messages, texts)
+            pairs = [self._divided(turn.prompt, turn.target, NOT_CONTINUED) for turn in turns]
+            prompts = {prompt for prompt, _ in pairs}
+            targets = tuple(self._turn(target) for _, target in pairs)
+            said = turns[answer].said
+        if len(prompts) > 1:
+            raise EvaluationFault("some of its choices begin with whitespace and others do not")
         return self._fit(
             Encoded(
                 example=example,
-                prompt=prompt,
+                prompt=prompts.pop(),
                 prompt_truncated=False,
                 targets=targets,
-                answer=texts.index(example.target),
-                target_bytes=len(example.target.encode()),
-                generates=example.choices is None,
+                answer=answer,
+                target_bytes=len(said.encode()),
+                generates=example.choices is None or self._generate_choices,
             )
         )
 
     def _encode_text(self, example: Example) -> Encoded:
-        ids = self._added_bos + self._ids(example.target)
+        own = self._ids(example.target)
+        ids = self._single_bos(self._added_bos + own)
         scored = example.target
-        if not self._added_bos:
+        if len(ids) == len(own):  # the first token, be it BOS, is the text's own
             scored = scored.removeprefix(self._decode(ids[:1]))
         if len(ids) < 2:
             raise EvaluationFault("the text is a single token, and there is nothing before it")
@@ -106,33 +138,6 @@ class Encoder:
             )
         )
 
-    def _chat(
-        self, messages: Sequence[dict[str, str]], texts: Sequence[str]
-    ) -> tuple[Ids, tuple[Ids, ...]]:
-        """Prompt and targets, by the chat template. The template writes BOS itself, if any."""
-        prompt = self._ids(self._render(messages, ask=True))
-        targets = []
-        for text in texts:
-            turn = {"role": "assistant", "content": text}
-            whole = self._ids(self._render([*messages, turn], ask=False))
-            if whole[: len(prompt)] != prompt:
-                raise EvaluationFault(
-                    "the chat template does not continue the prompt when it renders the answer: "
-                    "the prompt's tokens are not the first ones of the whole conversation"
-                )
-            targets.append(self._turn(whole[len(prompt) :]))
-        return prompt, tuple(targets)
-
-    def _render(self, messages: Sequence[dict[str, str]], *, ask: bool) -> str:
-        try:
-            text = self._tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=ask
-            )
-        except (TemplateError, TypeError, ValueError, LookupError) as error:
-            raise EvaluationFault(f"the chat template refuses it: {error}") from error
-        assert isinstance(text, str)
-        return text
-
     def _turn(self, ids: Ids) -> Ids:
         """A turn without the whitespace that the template puts after its end-of-turn token."""
         last = max((place for place, one in enumerate(ids) if one in self._ends), default=None)
@@ -142,30 +147,43 @@ class Encoder:
 
     def _plain(
         self, messages: Sequence[dict[str, str]], texts: Sequence[str]
-    ) -> tuple[Ids, tuple[Ids, ...]]:
-        """Prompt and targets in the plain format.
-
-        A target whose first letters would fuse with the prompt's last ones into other tokens is
-        encoded by itself: a model that goes on from the prompt cannot say those other tokens.
-        """
+    ) -> tuple[set[Ids], tuple[Ids, ...]]:
+        """Prompts, which should be one, and targets in the plain format."""
         eos = self._tokenizer.eos_token_id
-        targets, prompts = [], set[Ids]()
+        prompts, targets = set[Ids](), []
         for text in texts:
             before = _joined([one["content"] for one in messages] + [text]).removesuffix(text)
-            prompt = self._added_bos + self._ids(before)
-            whole = self._added_bos + self._ids(before + text)
-            fuses = whole[: len(prompt)] != prompt
-            target = self._ids(text) if fuses else whole[len(prompt) :]
-            if fuses and self._decode(prompt + target) != self._decode(whole):
-                raise EvaluationFault(
-                    "the target's tokens do not continue the prompt's: let the prompt end without "
-                    "whitespace, and the target begin with it"
-                )
+            prompt, target = self._divided(
+                before,
+                text,
+                "the target's tokens do not continue the prompt's: let the prompt end without "
+                "whitespace, and the target begin with it",
+                bos=self._added_bos,
+            )
             prompts.add(prompt)
             targets.append(target + ((eos,) if target and eos is not None else ()))
-        if len(prompts) > 1:
-            raise EvaluationFault("some of its choices begin with whitespace and others do not")
-        return prompts.pop(), tuple(targets)
+        return prompts, tuple(targets)
+
+    def _divided(self, before: str, text: str, fault: str, *, bos: Ids = ()) -> tuple[Ids, Ids]:
+        """The ids of a prompt and of what continues it, which together are those of both texts.
+
+        Where they are not, because the two fuse, `text` is encoded by itself; if that makes another
+        text of it, EvaluationFault says `fault`.
+        """
+        prompt = self._single_bos(bos + self._ids(before))
+        whole = self._single_bos(bos + self._ids(before + text))
+        if whole[: len(prompt)] == prompt:
+            return prompt, whole[len(prompt) :]
+        target = self._ids(text)
+        if self._decode(prompt + target) != self._decode(whole):
+            raise EvaluationFault(fault)
+        return prompt, target
+
+    def _single_bos(self, ids: Ids) -> Ids:
+        """The ids with one BOS where both a text and the tokenizer, say, wrote one."""
+        while self._bos is not None and ids[:2] == (self._bos, self._bos):
+            ids = ids[1:]
+        return ids
 
     def _fit(self, encoded: Encoded) -> Encoded:
         """Cuts the prompt from the left, but for BOS; the target is never cut."""

@@ -106,7 +106,7 @@ def test_a_target_that_the_model_says_itself_is_continued_where_no_token_ends_it
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma3", "mamba"])
-def test_a_choice_is_scored_like_a_target_and_no_text_is_made(
+def test_every_choice_is_scored_like_a_target_and_a_text_is_made_of_the_same_prompt(
     checkpoint: Checkpoint, kind: str
 ) -> None:
     reference = Reference(checkpoint(kind))
@@ -117,6 +117,8 @@ def test_a_choice_is_scored_like_a_target_and_no_text_is_made(
         *examples_for(reference),
     ]
     found = run(load(checkpoint(kind), settings(batch_tokens=200)), examples)
+    changed = settings(batch_tokens=200, generate_choices=False)
+    without = run(load(checkpoint(kind), changed), examples[:2])
     for example in examples[:2]:
         seen = found[example.example_id].prediction
         prompt = reference.prompt_of(example.messages[0]["content"])
@@ -125,9 +127,10 @@ def test_a_choice_is_scored_like_a_target_and_no_text_is_made(
         for text, total in zip(choices, seen.choice_logprobs, strict=True):
             target = [*reference.ids(text), END]
             assert total == nats(reference.numbers(prompt, target).logprob.sum(), len(target))
-        assert seen.generated_text is None
-        assert seen.finish_reason is None
-        assert seen.generated_logprob is None
+        check_text(seen, reference, prompt)
+        silent = without[example.example_id].prediction
+        assert (silent.generated_text, silent.finish_reason) == (None, None)
+        assert silent.choice_logprobs == pytest.approx(seen.choice_logprobs, abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3", "mamba"])
@@ -267,10 +270,12 @@ def test_the_engine_says_what_it_is(checkpoint: Checkpoint) -> None:
 def test_only_settings_that_change_numbers_are_part_of_the_evaluation() -> None:
     assert numbers(settings()) == {
         "dtype": "auto",
+        "generate_choices": True,
         "max_prompt_tokens": 4096,
         "max_new_tokens": NEW_TOKENS,
         "stop": [],
         "temperatures": [0.5, 0.75, 1.0, 1.5, 2.0],
+        "think": "keep",
     }
     other = settings(threads=2, batch_tokens=7, interval_seconds=9.0, trace=False, device="cpu:0")
     assert numbers(other) == numbers(settings())

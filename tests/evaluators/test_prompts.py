@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from errors import EvaluationFault
 from evaluators.prompts import Encoded, Encoder, Limits
+from settings import Think
 from store.records import Example
 from tests.evaluators.checkpoints import LETTERS, SPECIAL, make_tokenizer
 from tests.evaluators.reference import END, bare, chat, choice
@@ -22,14 +23,26 @@ def ids(text: str) -> tuple[int, ...]:
     return tuple(len(SPECIAL) + LETTERS.index(letter) for letter in text)
 
 
-def encoder(tokenizer: PreTrainedTokenizerFast | None = None, **limits: Any) -> Encoder:
+def encoder(
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    *,
+    think: Think = "keep",
+    generate_choices: bool = True,
+    **limits: Any,
+) -> Encoder:
     room: dict[str, Any] = {
         "context": None,
         "vocabulary": VOCABULARY,
         "max_prompt_tokens": 4096,
         "max_new_tokens": 8,
     }
-    return Encoder(tokenizer or make_tokenizer(), frozenset({END}), Limits(**{**room, **limits}))
+    return Encoder(
+        tokenizer or make_tokenizer(),
+        frozenset({END}),
+        Limits(**{**room, **limits}),
+        think=think,
+        generate_choices=generate_choices,
+    )
 
 
 def refusal(encoder: Encoder, example: Example) -> str:
@@ -48,6 +61,12 @@ def test_a_chat_is_the_template_with_one_bos_and_the_target_ends_with_its_turn()
     assert encoded.prompt == (BOS, USER, *ids("hi"), END, NEWLINE, ASSISTANT)
     assert encoded.targets == ((*ids("yo"), END),)
     assert (encoded.target_bytes, encoded.prompt_truncated, encoded.generates) == (2, False, True)
+
+
+def test_a_choice_row_writes_no_text_where_that_is_switched_off() -> None:
+    row = choice("hi", ("no", "yes"), "yes")
+    assert not encoder(generate_choices=False).encode(row).generates
+    assert encoder(generate_choices=False).encode(chat("hi", "yo")).generates
 
 
 def test_a_system_turn_and_earlier_answers_are_part_of_the_prompt() -> None:
@@ -87,7 +106,7 @@ def test_the_bytes_of_a_target_are_those_of_its_text_in_utf8() -> None:
 def test_every_choice_is_a_target_and_the_right_one_is_known() -> None:
     encoded = encoder().encode(choice("hi", ("no", "yes", "hm"), "yes"))
     assert encoded.targets == tuple((*ids(one), END) for one in ("no", "yes", "hm"))
-    assert (encoded.answer, encoded.target_bytes, encoded.generates) == (1, 3, False)
+    assert (encoded.answer, encoded.target_bytes, encoded.generates) == (1, 3, True)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +204,9 @@ def test_the_context_leaves_room_for_the_target_or_the_text_whichever_is_longer(
     assert len(encoder(context=16, max_new_tokens=8).encode(example).prompt) == 8
     assert len(encoder(context=16, max_new_tokens=8).encode(long).prompt) == 4
     assert len(encoder(context=19, max_new_tokens=8).encode(example).prompt) == 11
-    assert len(encoder(context=16).encode(choice("abcdef", ("yo", "no"), "yo")).prompt) == 11
+    row = choice("abcdef", ("yo", "no"), "yo")
+    assert len(encoder(context=16).encode(row).prompt) == 8
+    assert len(encoder(generate_choices=False, context=16).encode(row).prompt) == 11
 
 
 def test_a_target_is_never_cut() -> None:
@@ -210,6 +231,28 @@ def test_a_prompt_or_target_without_tokens_is_named() -> None:
         encoder(make_tokenizer(template=silent)), chat("hi", "yo")
     )
     deaf = "{{ messages[0].content }}"
-    assert "no token of its target" in refusal(
+    assert "leaves out the answer" in refusal(
         encoder(make_tokenizer(template=deaf)), chat("hi", "yo")
     )
+
+
+@pytest.mark.parametrize("template", [None, "{% for m in messages %}{{ m.content }}{% endfor %}"])
+def test_bos_comes_once_also_where_the_text_brings_it(template: str | None) -> None:
+    tokenizer = make_tokenizer(template=template)
+    encoded = encoder(tokenizer).encode(completion("<s>hi ", "yo"))
+    assert encoded.prompt == (BOS, *ids("hi "))
+    doubled = encoder(tokenizer).encode(completion("<s><s>hi ", "yo"))
+    assert doubled.prompt == (BOS, *ids("hi "))
+
+
+def test_the_bos_of_a_bare_text_is_its_prompt_and_not_scored() -> None:
+    encoded = encoder().encode(bare("<s>éa"))
+    assert (encoded.prompt, encoded.targets) == ((BOS,), (ids("éa"),))
+    assert encoded.target_bytes == 3
+
+
+def test_a_target_that_would_fuse_with_the_template_is_encoded_by_itself() -> None:
+    tokenizer = pairs_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    fused = encoder(tokenizer).encode(completion("a ", "b"))
+    assert (fused.prompt, fused.targets) == ((1, 2), ((3,),))
