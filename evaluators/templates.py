@@ -12,6 +12,7 @@ few known ways:
 - A think block that the template takes out of the answer, as DeepSeek-R1's does too, is put back
   as the row has it: after the generation prompt, that is what the model would have to say.
 - Whitespace that the template trims off the answer is not scored.
+- The day, which Llama 3's may write, is always the same.
 
 Anything else that differs is refused by name.
 """
@@ -19,16 +20,21 @@ Anything else that differs is refused by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from errors import EvaluationFault
+from evaluators.deadline import deadline
 from evaluators.thoughts import CLOSE, OPEN, TAGS_AT_END, Said, divide
 
 # A private character: no template trims it or looks for it.
 MARK = "\ue000"
+
+# Llama 3's own default. A template that wrote today's date would measure something else every day.
+DAY = {"%d": "26", "%m": "07", "%b": "Jul", "%B": "July", "%y": "24", "%Y": "2024", "%A": "Friday"}
 
 FAULTS = (
     TemplateError,
@@ -60,10 +66,12 @@ class Turn(NamedTuple):
 
 
 class ChatTemplate:
-    """A tokenizer's chat template."""
+    """A tokenizer's chat template. One that once ran for longer than `seconds` is not run again."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, seconds: float = 10.0) -> None:
         self._tokenizer = tokenizer
+        self._seconds = seconds
+        self._endless: str | None = None
 
     def turns(self, messages: Turns, texts: Sequence[str]) -> list[Turn]:
         """The turn of each text, all after the same messages.
@@ -78,6 +86,17 @@ class ChatTemplate:
         asked = self._render(messages, ask=True, thinks=thinks)
         frames = {block: self._frame(messages, block) for block in {one.block for one in said}}
         return [self._turn(messages, asked, frames[one.block], one) for one in said]
+
+    @cached_property
+    def _source(self) -> str:
+        """The template, with its clock stopped at DAY."""
+        source = self._tokenizer.get_chat_template()
+        if "strftime_now" not in source:
+            return source
+        steps = "".join(f".replace('{code}', '{words}')" for code, words in DAY.items())
+        return (
+            f"{{% macro strftime_now(f) %}}{{{{ f{steps} }}}}{{% endmacro %}}{{{{ '' }}}}{source}"
+        )
 
     def _turn(self, messages: Turns, asked: str, frame: tuple[str, str], said: Said) -> Turn:
         head, tail = frame
@@ -105,13 +124,20 @@ class ChatTemplate:
         return self._render([*messages, turn], ask=False, thinks=bool(said.block))
 
     def _render(self, messages: Turns, *, ask: bool, thinks: bool) -> str:
+        if self._endless is not None:
+            raise EvaluationFault(self._endless)
         try:
-            text = self._tokenizer.apply_chat_template(
-                [dict(one) for one in messages],
-                tokenize=False,
-                add_generation_prompt=ask,
-                enable_thinking=thinks,
-            )
+            with deadline(self._seconds):
+                text = self._tokenizer.apply_chat_template(
+                    [dict(one) for one in messages],
+                    chat_template=self._source,
+                    tokenize=False,
+                    add_generation_prompt=ask,
+                    enable_thinking=thinks,
+                )
+        except TimeoutError as error:
+            self._endless = f"the chat template does not come to an end: {error}"
+            raise EvaluationFault(self._endless) from error
         except FAULTS as error:
             raise EvaluationFault(f"the chat template refuses it: {error}") from error
         assert isinstance(text, str)
