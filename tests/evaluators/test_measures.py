@@ -12,6 +12,7 @@ from scipy.stats import entropy
 
 from evaluators import measures
 from evaluators.measures import measure, measure_states
+from tests.evaluators.tally import Tally
 
 
 def test_a_distribution_of_halves_and_quarters() -> None:
@@ -43,6 +44,98 @@ def test_random_logits_as_scipy_has_them() -> None:
         assert numbers == pytest.approx(scaled, abs=1e-4)
 
 
+TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
+
+WIDE = 2**16
+
+
+def spread(scale: float, *extremes: float) -> torch.Tensor:
+    """Random logits, the first of them replaced by `extremes`."""
+    logits = torch.randn(3, WIDE, generator=torch.Generator().manual_seed(4)) * scale
+    logits[:, : len(extremes)] = torch.tensor(extremes)
+    return logits
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        pytest.param(torch.zeros(2, WIDE), id="all-equal"),
+        pytest.param(spread(4.0), id="usual"),
+        pytest.param(spread(100.0), id="steep"),
+        pytest.param(spread(1.0, 1e4, -1e4, 9.9e3), id="one-at-1e4"),
+        pytest.param(spread(1.0) - 1e4, id="all-at-minus-1e4"),
+        pytest.param(spread(1.0, 1e36, -1e36, 9e35), id="one-at-1e36"),
+        # Each of the many weighs less than rounding of the one, and all together do not.
+        pytest.param(torch.full((2, WIDE), -17.0).index_fill(1, torch.tensor(5), 0.0), id="tail"),
+        # What underflows at temperature 1 does not at 8.
+        pytest.param(torch.full((2, WIDE), -110.0).index_fill(1, torch.tensor(5), 0.0), id="far"),
+    ],
+)
+def test_a_wide_vocabulary_is_exact_to_a_ten_thousandth_of_a_nat(logits: torch.Tensor) -> None:
+    tokens = torch.tensor([5, 0, WIDE - 1][: len(logits)])
+    found = measure(logits, tokens, TEMPERATURES)
+    exact, rows = logits.double().numpy(), np.arange(len(logits))
+    logprobs = log_softmax(exact, -1)
+    assert found.logprob == pytest.approx(logprobs[rows, tokens], rel=1e-6, abs=1e-4)
+    assert found.top_logprob == pytest.approx(logprobs.max(-1), rel=1e-6, abs=1e-4)
+    assert found.entropy == pytest.approx(entropy(np.exp(logprobs), axis=-1), abs=1e-4)
+    two = np.sort(exact, -1)[:, -2:]
+    assert found.margin == pytest.approx(two[:, 1] - two[:, 0], rel=1e-6, abs=1e-4)
+    assert found.top.tolist() == exact.argmax(-1).tolist()
+    assert found.rank.tolist() == (exact > exact[rows, tokens][:, None]).sum(-1).tolist()
+    for temperature, numbers in zip(TEMPERATURES, found.at_temperature, strict=True):
+        scaled = log_softmax(exact / temperature, -1)[rows, tokens]
+        assert numbers == pytest.approx(scaled, rel=1e-6, abs=1e-4)
+
+
+def test_of_equals_the_lowest_id_is_the_argmax_and_there_is_no_margin() -> None:
+    logits = torch.zeros(2, WIDE)
+    logits[0, [700, 9000, 65000]] = 3.0
+    found = measure(logits, torch.tensor([9000, 1]), ())
+    assert found.top.tolist() == [700, 0]
+    assert found.margin.tolist() == [0.0, 0.0]
+    assert found.rank.tolist() == [0, 0]
+    assert found.logprob[0] == found.top_logprob[0]
+
+
+def test_what_a_float_cannot_hold_is_not_finite() -> None:
+    # The second one's log-probability is -4e38 at temperature 1/4, and at 1 it is -1e38.
+    logits = torch.tensor([[1e38, 0.0, 9e37]])
+    assert measure(logits, torch.tensor([1]), (1.0,)).finite.tolist() == [True]
+    assert measure(logits, torch.tensor([1]), (0.25,)).finite.tolist() == [False]
+    assert measure(torch.tensor([[3e38, -3e38, 0.0]]), None, ()).finite.tolist() == [True]
+
+
+def test_logits_stay_as_they_are() -> None:
+    logits = spread(4.0, -math.inf)
+    before = logits.clone()
+    measure(logits, torch.tensor([1, 2, 3]), TEMPERATURES)
+    assert torch.equal(logits, before)
+
+
+def test_the_bound_of_memory_counts_a_chunk_and_what_is_made_of_it() -> None:
+    cpu = torch.device("cpu")
+    # 64 MiB of logits and six times 4 MiB of what is made of them.
+    assert measures.peak_bytes(262_144, cpu) == (64 + 6 * 4) * 2**20
+    assert measures.peak_bytes(262_144, torch.device("cuda")) == 7 * 64 * 2**20
+    # One position that is wider than a chunk is a chunk.
+    assert measures.peak_bytes(2**25, cpu) == 7 * 128 * 2**20
+
+
+@pytest.mark.parametrize("tokens", [None, torch.zeros(40, dtype=torch.long)])
+def test_memory_stays_within_the_bound(
+    monkeypatch: pytest.MonkeyPatch, tokens: torch.Tensor | None
+) -> None:
+    monkeypatch.setattr(measures, "CHUNK_LOGITS", 8 * WIDE)
+    monkeypatch.setattr(measures, "TILE_LOGITS", 2 * WIDE)
+    states, weight = torch.randn(40, 4), torch.randn(4, WIDE)
+    with Tally() as tally:
+        measure_states(lambda part: part @ weight, states, tokens, (0.5, 0.75, 1.0, 1.5, 2.0), WIDE)
+    bound = measures.peak_bytes(WIDE, torch.device("cpu"))
+    # What is given back is small: a few numbers a position.
+    assert 4 * 8 * WIDE < tally.peak <= bound + 40 * 1024
+
+
 def test_chunks_of_states_are_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
     states, weight = torch.randn(11, 4), torch.randn(7, 4)
@@ -70,10 +163,13 @@ def test_without_tokens_the_argmax_is_measured() -> None:
     assert found.logprob == pytest.approx(found.top_logprob)
 
 
+@pytest.mark.parametrize("tokens", [None, torch.tensor([0, 0])])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_position_that_is_not_finite_says_so_and_leaves_the_others(bad: float) -> None:
+def test_a_position_that_is_not_finite_says_so_and_leaves_the_others(
+    bad: float, tokens: torch.Tensor | None
+) -> None:
     logits = torch.tensor([[1.0, 2.0, 0.0], [1.0, bad, 0.0]])
-    found = measure(logits, torch.tensor([0, 0]), (1.0, 2.0))
+    found = measure(logits, tokens, (1.0, 2.0))
     assert found.finite.tolist() == [True, False]
 
 
