@@ -5,6 +5,7 @@ MilepostError
 │   └── SettingsError
 ├── SuiteError              a suite file cannot be used
 ├── PatternFault            a target is no regular expression that RE2 can read
+├── GraderFault             a user's own grader raised, or returned what is no grade
 ├── StoreError              the database refused, or was found wrong
 │   ├── ConcurrencyError    another process appended to the stream first
 │   ├── EventConflict       one event id, two payloads
@@ -54,6 +55,10 @@ class SuiteError(MilepostError):
 
 class PatternFault(MilepostError):
     """A target is no regular expression, or has what RE2 does not read."""
+
+
+class GraderFault(MilepostError):
+    """A user's own grader raised an error, or returned something that is no grade."""
 
 
 class StoreError(MilepostError):

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -25,7 +32,8 @@ from pydantic_settings import (
 )
 
 from errors import SettingsError
-from views.grading import resolve
+from views.graders import own
+from views.grading import Own, resolve
 
 FILE_NAME = "milepost.toml"
 
@@ -130,7 +138,10 @@ class SuiteSettings(Section):
     @classmethod
     def _is_known(cls, grader: str) -> str:
         try:
-            resolve(grader)
+            if grader.startswith(own.PREFIX):
+                own.file_of(grader)
+            else:
+                resolve(grader)
         except SettingsError as error:
             raise ValueError(str(error)) from error
         return grader
@@ -235,6 +246,13 @@ class Settings(BaseSettings):
     calibration: CalibrationSettings = CalibrationSettings()
     curriculum: CurriculumSettings = CurriculumSettings()
     hard_examples: HardExampleSettings = HardExampleSettings()
+
+    _own_graders: Own = PrivateAttr(default_factory=dict)
+
+    @property
+    def own_graders(self) -> Own:
+        """The user's own graders, by name; as `parse` found their files."""
+        return self._own_graders
 
     @field_validator("suite")
     @classmethod
@@ -358,16 +376,48 @@ def load_workspace(root: Path) -> Workspace:
 
 
 def parse(text: str, file: Path) -> Settings:
-    """The settings that `text` (TOML) holds; `file` is what errors name."""
+    """The settings that `text` (TOML) holds; `file` is what errors name.
+
+    Graders of the user's own are read from the folder of `file`, and not run yet.
+    """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file} is not TOML: {error}") from error
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         lines = "\n".join(f"  {_explain(dict(one))}" for one in error.errors())
         raise SettingsError(f"{file} does not fit:\n{lines}") from error
+    settings._own_graders = _read_own_graders(settings, file.parent)
+    return settings
+
+
+def _read_own_graders(settings: Settings, root: Path) -> Own:
+    """The graders python:MODULE:FUNCTION that suites name, from their files in the workspace."""
+    found = {}
+    for suite in settings.suite:
+        if not suite.grader.startswith(own.PREFIX):
+            continue
+        path = root / own.file_of(suite.grader)
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise SettingsError(f"suite {suite.name!r}: {path} leads out of the workspace")
+        try:
+            source = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            words = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SettingsError(
+                f"suite {suite.name!r} has the grader {suite.grader!r}, and {path} cannot be read: "
+                f"{words}. What it graded cannot be graded again without that file."
+            ) from error
+        one = own.read(suite.grader, source, _modules(root))
+        found[one.name] = one
+    return found
+
+
+def _modules(folder: Path) -> set[str]:
+    """What a file in `folder` could import from beside it."""
+    return {one.stem for one in folder.iterdir() if one.suffix == ".py" or one.is_dir()}
 
 
 def _explain(error: Mapping[str, Any]) -> str:

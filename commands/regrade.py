@@ -56,13 +56,14 @@ def regrade(workspace: Workspace, grader: str, names: Sequence[str]) -> None:
     The suites are those named, or else those for which milepost.toml names a grader NAME. Raises
     UsageError for an unknown grader or suite, and where the choice would not last.
     """
-    grading.resolve(grader)
+    own = workspace.settings.own_graders
+    full_name = grading.resolve(grader, own)
     with opened(workspace) as engine:
         _derive(engine, workspace)
         with reading(engine) as connection:
             registered = registered_suites(connection)
             _refuse_what_will_not_last(registered, grader, names, workspace)
-            chosen = choose(registered, grader, names)
+            chosen = choose(registered, grader, full_name, names)
             before = sides(connection, [one.suite_id for one in chosen])
         after = {one.suite_id: _append(engine, one, grader) for one in chosen}
         _derive(engine, workspace)
@@ -71,9 +72,9 @@ def regrade(workspace: Workspace, grader: str, names: Sequence[str]) -> None:
             places = newest_first(connection)
     for name in sorted({one.name for one in chosen}):
         same = [one for one in chosen if one.name == name]
-        was = " and ".join(sorted({_in_force(one) for one in same}))
+        was = " and ".join(sorted({_in_force(one, own) for one in same}))
         # All that share a name get the same choice, and then follow it alike.
-        new = " and ".join(sorted({_in_force(after[one.suite_id]) for one in same}))
+        new = " and ".join(sorted({_in_force(after[one.suite_id], own) for one in same}))
         print(f"{name}: {was} → {new}" if was != new else f"{name}: {was} as before")
         for line in _report({one.suite_id for one in same}, before, now, places):
             print(f"  {line}")
@@ -90,9 +91,12 @@ def registered_suites(connection: Connection) -> list[SuiteRegistered]:
 
 
 def choose(
-    registered: Sequence[SuiteRegistered], grader: str, names: Collection[str]
+    registered: Sequence[SuiteRegistered], grader: str, full_name: str, names: Collection[str]
 ) -> list[SuiteRegistered]:
-    """The suites that a choice of `grader` is for. Raises UsageError when there are none."""
+    """The suites that a choice of `grader` is for; `full_name` has its version.
+
+    Raises UsageError when there are none.
+    """
     listing = ", ".join(sorted({f"{one.name} ({one.grader})" for one in registered}))
     listing = listing or "none; `milepost evaluate` brings those of milepost.toml there"
     unknown = [name for name in names if name not in {one.name for one in registered}]
@@ -111,7 +115,7 @@ def choose(
     if strange and "@" not in grader:
         raise UsageError(
             f"suite {strange[0].name!r} is graded by {strange[0].grader!r} in milepost.toml. That "
-            f"name takes a choice back; to choose, name a version: {grading.resolve(grader)}."
+            f"name takes a choice back; to choose, name a version: {full_name}."
         )
     return chosen
 
@@ -170,10 +174,10 @@ def _derive(engine: Engine, workspace: Workspace) -> None:
             )
 
 
-def _in_force(suite: SuiteRegistered) -> str:
+def _in_force(suite: SuiteRegistered, own: grading.Own) -> str:
     grader = suite.graded_by or suite.grader
     try:
-        return grading.resolve(grader)
+        return grading.resolve(grader, own)
     except SettingsError:
         return f"{grader} (unknown)"
 

@@ -13,9 +13,9 @@ from store.lifecycle import SUITE
 from store.schema import EXAMPLE
 from store.tuples import fetch
 from views import grading
-from views.grading import Grading
+from views.grading import CHOICE, CHOICE_GRADERS, CHOICE_TEXT, Grading, Own
 from views.labels import Labels
-from views.measures import UNREADABLE
+from views.measures import UNREADABLE, WITHOUT_CHOICES
 
 UNSPECIFIED = "unspecified"
 
@@ -26,7 +26,8 @@ class Suite:
 
     `grader` has its version and is None where it is not known; `ungraded` says why, should nothing
     be graded. `role` is None and there are no examples if the log does not hold the suite.
-    `difficulties` are the examples' own, or else the suite's `difficulty`.
+    `difficulties` are the examples' own, or else the suite's `difficulty`. `own` are the user's own
+    graders.
     """
 
     suite_id: str
@@ -41,23 +42,40 @@ class Suite:
     choices: list[list[str] | None]
     difficulties: Labels
     skills: Labels
+    own: Own
 
     @cached_property
     def index(self) -> dict[str, int]:
         """The place of each example, by its id."""
         return {one: place for place, one in enumerate(self.example_ids)}
 
+    @property
+    def choice_grader(self) -> str:
+        """What grades the rows with choices: the suite's grader, if it can, or else CHOICE."""
+        return self.grader if self.grader in CHOICE_GRADERS else CHOICE
+
     @cached_property
     def gradings(self) -> list[Grading | None]:
-        """How each example's answers are graded; None for bare text, and without a grader."""
-        return [
-            None if self.grader is None or kind == "text" else grading.grading(self.grader, target)
-            for kind, target in zip(self.kinds, self.targets, strict=True)
-        ]
+        """How the text of each example is graded.
+
+        None for bare text, without a grader, and where choices are graded by their likelihood.
+        """
+        return [self._grading(place) for place in range(len(self.kinds))]
+
+    def _grading(self, place: int) -> Grading | None:
+        kind, target = self.kinds[place], self.targets[place]
+        if kind == "choice":
+            choices = self.choices[place]
+            assert choices is not None
+            by_name = self.choice_grader == CHOICE_TEXT
+            return grading.grading_by_name(choices, target) if by_name else None
+        if self.grader is None or kind == "text":
+            return None
+        return grading.grading(self.grader, target, self.own)
 
 
-def read_suite(connection: Connection, suite_id: str) -> Suite:
-    """The suite as it was registered last."""
+def read_suite(connection: Connection, suite_id: str, own: Own) -> Suite:
+    """The suite as it was registered last; `own` are the graders of the user's own."""
     registered = connection.execute(
         select(SUITE.c.name, SUITE.c.role, SUITE.c.difficulty, SUITE.c.grader).where(
             SUITE.c.suite_id == suite_id
@@ -65,7 +83,7 @@ def read_suite(connection: Connection, suite_id: str) -> Suite:
     ).one_or_none()
     name, role, difficulty, grader_asked = registered or (suite_id, None, None, None)
     difficulty = difficulty or UNSPECIFIED
-    grader, ungraded = _resolve(grader_asked)
+    grader, ungraded = _resolve(grader_asked, own)
     rows = fetch(
         connection,
         select(
@@ -91,14 +109,16 @@ def read_suite(connection: Connection, suite_id: str) -> Suite:
         choices=[None if row[3] is None else json.loads(row[3]) for row in rows],
         difficulties=Labels.of([row[4] or difficulty for row in rows]),
         skills=Labels.of([row[5] for row in rows]),
+        own=own,
     )
 
 
-def _resolve(grader: str | None) -> tuple[str | None, str]:
+def _resolve(grader: str | None, own: Own) -> tuple[str | None, str]:
     """A suite's grader with its version, or None; and why, should nothing be graded."""
     if grader is None:
         return None, "the suite is not in the log"
     try:
-        return grading.resolve(grader), UNREADABLE
+        name = grading.resolve(grader, own)
     except SettingsError as error:
         return None, str(error).rstrip(".")
+    return name, WITHOUT_CHOICES if name in CHOICE_GRADERS else UNREADABLE

@@ -14,21 +14,24 @@ from sqlalchemy import Connection, select
 
 from store.schema import PREDICTION
 from store.tuples import Tuple, fetch
-from views import grading
 from views.answers import NOT_GRADED as NO_GRADE
 from views.answers import VALIDATION, Answers
 from views.blocks import bytes_of
 from views.examples import Suite
-from views.grading import NOT_GRADED, NOT_SCORED, Grade, grade_choice
+from views.grading import CHOICE_TEXT, NOT_GRADED, NOT_SCORED, Grade, grade_choice
 from views.labels import Labels
 
 
 class Marked(NamedTuple):
-    """A suite's answers as columns, and as the rows of `grade`."""
+    """A suite's answers as columns, and as the rows of `grade`.
+
+    `failure` is how the grader failed on the first answer of those on which it did.
+    """
 
     suite: Suite
     answers: Answers
     grades: list[Tuple]
+    failure: str | None = None
 
 
 def predictions_of(connection: Connection, evaluation_id: str) -> list[Tuple]:
@@ -76,21 +79,25 @@ def _mark(evaluation_id: str, suite: Suite, predictions: Sequence[Tuple]) -> Mar
     rows = [row for row in predictions if row[0] in index]
     places = [index[row[0]] for row in rows]
     grades: list[Tuple] = []
+    failure: str | None = None
     for place, row in zip(places, rows, strict=True):
         example_id, sample, text, finish_reason, logprob, choice_logprobs, error = row[:7]
-        grader, grade, confidence = suite.grader, NOT_SCORED, None
+        is_choice = suite.kinds[place] == "choice"
+        grader = suite.choice_grader if is_choice else suite.grader
+        grade, confidence = NOT_SCORED, None
         if error is None:
             grade = NOT_GRADED
             grade_one = gradings[place]
-            if text is not None and suite.kinds[place] != "text":
+            if is_choice and grader != CHOICE_TEXT:
+                if choice_logprobs is not None:
+                    grade, confidence = _choose(suite, place, json.loads(choice_logprobs))
+            elif text is not None and suite.kinds[place] != "text":
                 # A sum of rounded log-probabilities can come out a hair above 0.
                 confidence = min(1.0, math.exp(logprob))
                 if grade_one is not None:
                     grade = grade_one(text, finish_reason == "length")
-            if choice_logprobs is not None and suite.kinds[place] == "choice":
-                grader = grading.CHOICE
-                grade, confidence = _choose(suite, place, json.loads(choice_logprobs))
-        correct, score, parsed, expected, error_class = grade
+        correct, score, parsed, expected, error_class, failed = grade
+        failure = failure or failed
         grades.append(
             (
                 evaluation_id,
@@ -106,16 +113,20 @@ def _mark(evaluation_id: str, suite: Suite, predictions: Sequence[Tuple]) -> Mar
                 confidence,
             )
         )
-    return Marked(suite, _columns(suite, places, rows, grades), grades)
+    return Marked(suite, _columns(suite, places, rows, grades), grades, failure)
 
 
-def _choose(suite: Suite, place: int, logprobs: Sequence[float]) -> tuple[Grade, float]:
+def _choose(suite: Suite, place: int, logprobs: Sequence[float]) -> tuple[Grade, float | None]:
     """The grade of a multiple-choice row, and the chosen option's share among the options."""
     choices = suite.choices[place]
     assert choices is not None
+    grade = grade_choice(choices, logprobs, suite.targets[place], suite.choice_grader)
+    if grade.parsed is None:
+        return grade, None
+    chosen = max(one for text, one in zip(choices, logprobs, strict=True) if text == grade.parsed)
     highest = max(logprobs)
-    confidence = 1 / math.fsum(math.exp(one - highest) for one in logprobs)
-    return grade_choice(choices, logprobs, suite.targets[place]), confidence
+    whole = math.fsum(math.exp(one - highest) for one in logprobs)
+    return grade, math.exp(chosen - highest) / whole
 
 
 def _columns(

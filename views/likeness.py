@@ -23,8 +23,8 @@ def is_same_but_for_format(one: str, other: str) -> bool:
 
     Signs within a word count, so that -5 is not 5, nor 1.5 the same as 15.
     """
-    bare = _bare(one)
-    return bool(bare) and bare == _bare(other)
+    words = bare(one)
+    return bool(words) and words == bare(other)
 
 
 def is_near_miss(one: str, other: str) -> bool:
@@ -52,7 +52,8 @@ def is_loop(text: str) -> bool:
     )
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
+    """The text without case, and without white space and punctuation around its words."""
     words = unicodedata.normalize("NFKC", text).casefold().split()
     return " ".join(filter(None, [word.strip(_ENDS_OF_WORDS) for word in words]))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from views.answers import Answers, first_error
 from views.statistics import ratio_se, share_se, total, wilson
+from views.words import count
 
 
 class Measures(NamedTuple):
@@ -31,28 +32,39 @@ class Measures(NamedTuple):
 
 
 UNREADABLE = "the rows are bare text, or their targets are not what the grader reads"
+WITHOUT_CHOICES = "the rows have no choices, or nothing that the grader takes was recorded of them"
 
 
-def measure(answers: Answers, ungraded: str = UNREADABLE) -> Measures:
+def measure(answers: Answers, ungraded: str = UNREADABLE, failure: str | None = None) -> Measures:
     """The measures of all answers together; `ungraded` is why, should nothing be graded.
+
+    `failure` says how the grader failed, on the first answer of its suite where it did.
 
     loss = −Σ target_logprob / Σ target_tokens (nats a token), so that every token weighs the same;
     its standard error takes the examples as clusters, whose rows stand together. accuracy = the
     share of right answers.
     """
     scored = answers[answers.scored]
-    failed = len(answers) - len(scored)
-    measures = Measures(n=len(scored), n_failed=failed)
+    unscored = len(answers) - len(scored)
+    measures = Measures(n=len(scored), n_failed=unscored)
     error = first_error(answers)
     if error is not None:
         measures = _noting(
             measures,
-            f"{failed} of {len(answers)} examples could not be scored. The first error: "
+            f"{unscored} of {len(answers)} examples could not be scored. The first error: "
             f"{error.rstrip('.')}.",
         )
     if not len(scored):
-        return measures if failed else _noting(measures, "No example was evaluated.")
-    return _with_accuracies(_with_losses(measures, scored), scored, ungraded)
+        return measures if unscored else _noting(measures, "No example was evaluated.")
+    measures = _with_losses(measures, scored)
+    undone = int(scored.error_class.are("grader_failed").sum())
+    if undone:
+        # So much of what is not graded is the grader's fault, not the rows'.
+        ungraded = "the grader failed"
+        first = f" Its first error: {failure}." if failure else ""
+        failed = f"The grader failed on {undone} of {count(len(scored), 'answer')}.{first}"
+        measures = _noting(measures, failed)
+    return _with_accuracies(measures, scored, ungraded)
 
 
 def _noting(measures: Measures, note: str) -> Measures:
@@ -62,8 +74,8 @@ def _noting(measures: Measures, note: str) -> Measures:
 
 def _with_losses(measures: Measures, scored: Answers) -> Measures:
     with_target = scored[scored.has_target]
-    count = int(with_target.target_tokens.sum())
-    if count == 0:
+    tokens = int(with_target.target_tokens.sum())
+    if tokens == 0:
         return _noting(measures, "No loss: no target token was scored.")
     if len(with_target) < len(scored):
         measures = _noting(
@@ -73,10 +85,10 @@ def _with_losses(measures: Measures, scored: Answers) -> Measures:
     starts = np.flatnonzero(with_target.starts)
     nll = total(-with_target.target_logprob)
     measures = measures._replace(
-        loss=nll / count,
-        perplexity=_perplexity(nll / count),
+        loss=nll / tokens,
+        perplexity=_perplexity(nll / tokens),
         bits_per_byte=nll / (math.log(2) * size) if size else None,
-        token_accuracy=int(with_target.target_top1.sum()) / count,
+        token_accuracy=int(with_target.target_top1.sum()) / tokens,
         loss_se=ratio_se(
             np.add.reduceat(-with_target.target_logprob, starts),
             np.add.reduceat(with_target.target_tokens, starts),

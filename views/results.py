@@ -23,29 +23,34 @@ from store.events import (
 )
 from store.lifecycle import EVALUATION_SUITE
 from store.log import Recorded
-from store.projections import Projection
+from store.projections import Derive, Projection
 from store.schema import dumps
 from views import grading
 from views.blocks import ANSWER_BLOCK, Ending, ending_of, packed
 from views.examples import Suite, read_suite
 from views.gradebook import Marked, mark, predictions_of
+from views.grading import Own
 from views.measures import Measures, measure
 from views.scope import CHANGES, EASY_FIRST, SUBJECT
 from views.tallies import GRADE, RESULT
 from views.view import Column, View
 
 
-def derive(connection: Connection, events: Sequence[Recorded]) -> None:
-    """Writes the grades and results of the evaluations that the events touch anew."""
-    suites: dict[str, Suite] = {}
-    with collector_paused():
-        for evaluation_id, ended in sorted(_touched(connection, events).items()):
-            for table in (GRADE, RESULT, ANSWER_BLOCK):
-                connection.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
-            ending = ending_of(connection, evaluation_id) if ended else None
-            if ending is not None:
-                own = _suites_of(connection, evaluation_id, suites)
-                _derive_evaluation(connection, evaluation_id, own, ending)
+def derive_with(own: Own) -> Derive:
+    """The projection's `derive` with these graders of the user's own."""
+
+    def derive(connection: Connection, events: Sequence[Recorded]) -> None:
+        suites: dict[str, Suite] = {}
+        with collector_paused():
+            for evaluation_id, ended in sorted(_touched(connection, events).items()):
+                for table in (GRADE, RESULT, ANSWER_BLOCK):
+                    connection.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
+                ending = ending_of(connection, evaluation_id) if ended else None
+                if ending is not None:
+                    asked = _suites_of(connection, evaluation_id, suites, own)
+                    _derive_evaluation(connection, evaluation_id, asked, ending)
+
+    return derive
 
 
 @contextmanager
@@ -85,7 +90,9 @@ def _touched(connection: Connection, events: Sequence[Recorded]) -> dict[str, bo
     return touched
 
 
-def _suites_of(connection: Connection, evaluation_id: str, known: dict[str, Suite]) -> list[Suite]:
+def _suites_of(
+    connection: Connection, evaluation_id: str, known: dict[str, Suite], own: Own
+) -> list[Suite]:
     """The suites of an evaluation, by id; those not in `known` are read and added to it."""
     query = select(EVALUATION_SUITE.c.suite_id).where(
         EVALUATION_SUITE.c.evaluation_id == evaluation_id
@@ -93,7 +100,7 @@ def _suites_of(connection: Connection, evaluation_id: str, known: dict[str, Suit
     ids = sorted(connection.scalars(query))
     for suite_id in ids:
         if suite_id not in known:
-            known[suite_id] = read_suite(connection, suite_id)
+            known[suite_id] = read_suite(connection, suite_id, own)
     return [known[suite_id] for suite_id in ids]
 
 
@@ -125,12 +132,12 @@ def _measured(marked: Marked, ending: Ending) -> dict[str, Measures]:
 
     Only counts where the evaluation did not complete.
     """
-    suite, answers, _ = marked
+    suite, answers = marked.suite, marked.answers
     found = {}
     for difficulty in suite.difficulties.present() or [suite.difficulty]:
         own = answers.of_difficulty(difficulty)
         if ending.completed:
-            found[str(difficulty)] = measure(own, suite.ungraded)
+            found[str(difficulty)] = measure(own, suite.ungraded, marked.failure)
         else:
             scored = int(own.scored.sum())
             found[str(difficulty)] = Measures(scored, len(own) - scored, reason=ending.reason)
@@ -146,16 +153,22 @@ def _graders(marked: Marked) -> str | None:
 # Two events an evaluation: with 10,000 predictions in each, a transaction takes a second or two.
 STRIDE = 16
 
-RESULTS = Projection(
-    name="results",
-    version=2,
-    tables=(GRADE, RESULT, ANSWER_BLOCK),
-    listens=CHANGES,
-    derive=derive,
-    reads=("lifecycle",),
-    settings=dumps(grading.VERSIONS),
-    stride=STRIDE,
-)
+
+def projection(own: Own) -> Projection:
+    """Grades and results by Milepost's graders and these of the user's own."""
+    return Projection(
+        name="results",
+        version=3,
+        tables=(GRADE, RESULT, ANSWER_BLOCK),
+        listens=CHANGES,
+        derive=derive_with(own),
+        reads=("lifecycle",),
+        settings=dumps([*grading.VERSIONS, *sorted(one.full_name for one in own.values())]),
+        stride=STRIDE,
+    )
+
+
+RESULTS = projection(grading.NONE_OF_ONES_OWN)
 
 COLUMNS = (
     *SUBJECT,
@@ -182,7 +195,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
+def view(settings: Settings) -> View:
     """The results of current evaluations."""
     return View(
         name="results",
@@ -204,5 +217,5 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
             "accuracy",
             "reason",
         ),
-        projections=(RESULTS,),
+        projections=(projection(settings.own_graders),),
     )

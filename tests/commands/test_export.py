@@ -258,7 +258,7 @@ def test_an_empty_text_and_a_null_look_different_in_csv(case: Case, tmp_path: Pa
     file = tmp_path / "predictions.csv"
     export(case.workspace, What.predictions, str(file))
     # prompt, target, choices, generated_text, grader
-    assert ',"asks ","target ",,"","exact@1",' in file.read_text(encoding="utf-8")
+    assert ',"asks ","target ",,"","exact@2",' in file.read_text(encoding="utf-8")
 
 
 def test_parquet_types_do_not_depend_on_the_rows(tmp_path: Path) -> None:

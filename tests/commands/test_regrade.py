@@ -16,14 +16,14 @@ from data.workspace import make
 from settings import load_workspace, parse
 from store import log
 from store.engine import connect
-from store.events import SuiteRegistered
-from store.log import Recorded
+from store.events import PredictionsRecorded, SuiteRegistered
+from store.log import Recorded, Rows
 from store.projections import Derive, Projection, bring_up_to_date, replay
+from store.records import Example, Prediction, example_id_of
 from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import eventful, stored
-from views import grading, registry
-from views.graders.verdict import Judge, Verdict
+from views import registry
 from views.tallies import GRADE, RESULT
 
 TOML = """
@@ -74,7 +74,7 @@ class Desk:
             if isinstance(one, SuiteRegistered)
         ]
 
-    def accuracies(self) -> list[tuple[str, str, float | None]]:
+    def accuracies(self) -> list[tuple[str, str | None, float | None]]:
         """(suite, grader, accuracy), of the newest step, as views show them."""
         assert bring_up_to_date(self.engine, self.projections) == []
         with self.engine.connect() as connection:
@@ -85,33 +85,23 @@ class Desk:
             return [tuple(row) for row in rows]
 
 
-def _same_whatever_the_case(target: str) -> Judge:
-    def judge(generated: str) -> Verdict:
-        same = generated.casefold() == target.casefold()
-        return Verdict(float(same), generated, target)
-
-    return judge
-
-
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Desk]:
-    """Here `exact` has a second version, which does not mind the case."""
-    monkeypatch.setitem(grading._GRADERS, "exact@2", _same_whatever_the_case)
     desk = Desk(tmp_path / "workspace", monkeypatch, capsys)
     yield desk
     desk.engine.dispose()
 
 
 def fill(engine: Engine, suite: str = "easy", grader: str = "exact") -> None:
-    """Two checkpoints on four questions: one of them right but for the case, the second's answers.
+    """Two checkpoints on four questions: the first has none right, whatever the grader.
 
-    The first has none right, whatever the grader.
+    The second has two, and one more after thinking, which `exact@2` alone leaves out.
     """
     examples = logs.questions(suite, 4)
     logs.register_suite(engine, examples, suite_id=suite, grader=grader)
-    said = ["answer 0", "ANSWER 1", "answer 2", "no"]
+    said = ["answer 0", "<think>1?</think>answer 1", "answer 2", "no"]
     wrong = [(one, Seen("no")) for one in examples]
     partly = [(one, Seen(text)) for one, text in zip(examples, said, strict=True)]
     logs.evaluate(engine, logs.arrive(engine, 100), [suite], wrong)
@@ -192,13 +182,70 @@ def test_every_content_that_a_suite_has_had_follows_the_choice(desk: Desk) -> No
     ]
 
 
+def test_a_grader_of_ones_own_is_chosen_in_a_version_and_ends_with_it(desk: Desk) -> None:
+    fill(desk.engine)
+    name = "python:lenient:grade"
+    file = desk.root / "lenient.py"
+    file.write_text("def grade(generated, target): return generated != 'no'\n", encoding="utf-8")
+    refused = desk.regrade("--grader", name, "--suite", "easy")
+    assert refused.code == 2
+    assert f"no suite in milepost.toml has the grader '{name}'" in refused.err
+    # Named there for another suite, it is known.
+    other = f'[[suite]]\nname = "other"\npath = "other.jsonl"\ngrader = "{name}"\n'
+    (desk.root / "milepost.toml").write_text(TOML + other, encoding="utf-8")
+    full = load_workspace(desk.root).settings.own_graders[name].full_name
+    ran = desk.regrade("--grader", full, "--suite", "easy")
+    assert (ran.code, ran.out) == (
+        0,
+        [
+            f"easy: exact@2 → {full}",
+            "  0 of 8 answers changed sides: 0 to right, 0 to wrong",
+            "  accuracy of run step 200: 75 % of 4 answers → 75 % of 4 answers",
+        ],
+    )
+    assert desk.accuracies() == [("easy", full, 0.75)]
+    file.write_text("def grade(generated, target): return 1\n", encoding="utf-8")
+    # That version is gone: nothing is graded by another one in its place.
+    assert desk.accuracies() == [("easy", None, None)]
+    assert "lenient.py has changed: it is" in desk.regrade("--grader", full).err
+    assert desk.regrade("--grader", "exact", "--suite", "easy").code == 0
+    assert desk.accuracies() == [("easy", "exact@2", 0.75)]
+
+
+def test_choices_are_graded_anew_by_the_byte(desk: Desk) -> None:
+    choices, messages = ("no", "certainly"), ({"role": "user", "content": "Sure?"},)
+    row = Example(
+        suite_id="easy",
+        example_id=example_id_of("choice", messages, "certainly", choices),
+        line=1,
+        kind="choice",
+        messages=messages,
+        target="certainly",
+        choices=choices,
+    )
+    logs.register_suite(desk.engine, [row], suite_id="easy")
+    checkpoint = logs.arrive(desk.engine, 100)
+    evaluation = logs.start(desk.engine, checkpoint, ["easy"], examples=1)
+    seen = Prediction(evaluation, row.example_id, choice_logprobs=(-4.0, -9.0))
+    recorded = PredictionsRecorded(evaluation_id=evaluation, batch="1", scored=1, failed=0)
+    log.append(desk.engine, recorded, rows=Rows(predictions=[seen]))
+    logs.complete(desk.engine, evaluation, checkpoint, scored=1)
+    assert desk.accuracies() == [("easy", "choice@1", 0.0)]
+    ran = desk.regrade("--grader", "choice_norm@1", "--suite", "easy")
+    assert ran.out[1:] == [
+        "  1 of 1 answer changed sides: 1 to right, 0 to wrong",
+        "  accuracy of run step 100: 0 % of 1 answer → 100 % of 1 answer",
+    ]
+    assert desk.accuracies() == [("easy", "choice_norm@1", 1.0)]
+
+
 def test_what_was_not_graded_is_no_number(desk: Desk) -> None:
     examples = [logs.example("easy", f"question {k}", word) for k, word in enumerate("abc")]
     logs.register_suite(desk.engine, examples, suite_id="easy", grader="numeric")
     seen = [(examples[0], Seen("a")), (examples[1], Seen("a")), (examples[2], Seen("", error="!"))]
     logs.evaluate(desk.engine, logs.arrive(desk.engine, 100), ["easy"], seen)
     (desk.root / "milepost.toml").write_text(TOML + 'grader = "numeric"\n', encoding="utf-8")
-    assert desk.accuracies() == [("easy", "numeric@1", None)]
+    assert desk.accuracies() == [("easy", "numeric@2", None)]
     assert desk.regrade("--grader", "numeric@1").out[1:] == [
         "  no answer was graded both before and after",
         "  accuracy of run step 100: nothing graded → nothing graded",
@@ -226,12 +273,12 @@ def test_a_suite_without_a_complete_evaluation_says_so(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["exakt"], "no grader 'exakt'. There are: contains@1, exact@1, exact@2,"),
-        (["exact@7"], "no grader 'exact@7'. There are: contains@1, exact@1, exact@2,"),
+        (["exakt"], "no grader 'exakt'. There are: choice, choice_norm,"),
+        (["exact@7"], "no grader 'exact@7'. There are: choice, choice_norm,"),
         (["json@1"], "no suite is graded by 'json' in milepost.toml. The log has: easy (exact)."),
         (["exact@1", "--suite", "hard"], "no suite 'hard'. It has: easy (exact)."),
         (["json", "--suite", "easy"], "suite 'easy' is graded by 'exact'"),
-        (["json", "--suite", "easy"], "name a version: json@1."),
+        (["json", "--suite", "easy"], "name a version: json@2."),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(

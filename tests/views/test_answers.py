@@ -121,9 +121,9 @@ def test_answers_come_back_as_they_were_graded(engine: Engine) -> None:
     double, mined = (of["a-pool", one.example_id] for one in pool)
     labels = (found.difficulty, found.skill, found.grader, found.error_class, found.error)
     assert [[one.at(row) for one in labels] for row in (right, wrong, broken)] == [
-        ["easy", "addition", "exact@1", None, None],
-        ["hard", None, "exact@1", "wrong_answer", None],
-        ["hard", None, "exact@1", "not_scored", "no room"],
+        ["easy", "addition", "exact@2", None, None],
+        ["hard", None, "exact@2", "wrong_answer", None],
+        ["hard", None, "exact@2", "not_scored", "no room"],
     ]
     assert [found.difficulty.at(row) for row in (double, mined)] == ["easy", "unspecified"]
     assert found.counts[[right, wrong, broken, double, mined]].tolist() == [True] * 3 + [

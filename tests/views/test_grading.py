@@ -7,20 +7,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import SettingsError
-from views.grading import NOT_GRADED, Grade, grade, grade_choice, grading, resolve
-
-GRADERS = (
-    "exact@1",
-    "numeric@1",
-    "json@1",
-    "contains@1",
-    "regex@1",
-    "set_f1@1",
-    "first_line@1",
-    "last_line@1",
+from views.grading import (
+    CHOICE_NORM,
+    NOT_GRADED,
+    Grade,
+    grade,
+    grade_choice,
+    grading,
+    grading_by_name,
+    resolve,
 )
 
+NAMES = (
+    "exact",
+    "numeric",
+    "json",
+    "contains",
+    "regex",
+    "set_f1",
+    "first_line",
+    "last_line",
+)
+GRADERS = tuple(f"{name}@{version}" for name in NAMES for version in (1, 2))
 
+
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(
     ("grader", "generated", "target"),
     [
@@ -52,11 +63,12 @@ GRADERS = (
         ("last_line", "6 * 7\n= 42\n\n  42  \n \n", "42\n"),
     ],
 )
-def test_right_answers(grader: str, generated: str, target: str) -> None:
-    found = grade(grader, generated, target)
+def test_right_answers(grader: str, generated: str, target: str, version: int) -> None:
+    found = grade(f"{grader}@{version}", generated, target)
     assert (found.correct, found.score, found.error_class) == (True, 1.0, None)
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(
     ("grader", "generated", "target", "error_class"),
     [
@@ -101,8 +113,10 @@ def test_right_answers(grader: str, generated: str, target: str) -> None:
         ("last_line", "I said\nno no no no", "Paris", "repetition"),
     ],
 )
-def test_wrong_answers(grader: str, generated: str, target: str, error_class: str) -> None:
-    found = grade(grader, generated, target)
+def test_wrong_answers(
+    grader: str, generated: str, target: str, error_class: str, version: int
+) -> None:
+    found = grade(f"{grader}@{version}", generated, target)
     assert found.correct is False
     assert found.error_class == error_class
 
@@ -205,6 +219,91 @@ def test_a_target_that_the_grader_cannot_read_grades_nothing(grader: str, target
     assert grade(grader, "7", target) == NOT_GRADED
 
 
+def test_the_second_versions_read_what_follows_the_thinking() -> None:
+    text = "<think>\nIs it 41? No.\n</think>\n\n42"
+    assert [name for name in NAMES if grade(name, text, "42").correct] == list(NAMES)
+    first = [name for name in NAMES if grade(f"{name}@1", text, "42").correct]
+    # These look for a part of the text, which stands in it all the same.
+    assert first == ["numeric", "contains", "regex", "last_line"]
+
+
+@pytest.mark.parametrize(
+    ("generated", "correct"),
+    [
+        ("I guess </think>Paris", True),  # the template began the thinking, in the prompt
+        ("<think>a</think>Rome<think>b</think>Paris", True),
+        ("<think>Paris</think>Rome", False),
+        ("<think>Paris</think>", False),
+        ("Paris<think>or is it Rome", True),
+    ],
+)
+def test_the_answer_follows_the_last_thinking(generated: str, correct: bool) -> None:
+    assert grade("exact", generated, "Paris").correct is correct
+    assert grade("contains", generated, "Paris").correct is correct
+
+
+def test_the_thinking_of_a_target_is_no_part_of_it() -> None:
+    assert grade("exact", "Paris", "<think>the capital</think>\nParis").correct is True
+
+
+@pytest.mark.parametrize(
+    ("generated", "truncated", "error_class"),
+    [
+        ("<think>Is it Rome", True, "truncated"),
+        ("<think>Is it Rome", False, "empty"),
+        ("<think>Is it Rome</think>", False, "empty"),
+        ("<think>Is it Rome</think>", True, "truncated"),
+        ("<think>Rome</think>Rome\n<think>or", True, "truncated"),
+        ("<think>no no no no no", True, "repetition"),
+        ("<think>Rome?</think>paris", False, "format_only"),
+    ],
+)
+def test_thinking_that_does_not_end_gives_no_answer(
+    generated: str, truncated: bool, error_class: str
+) -> None:
+    for grader in ("exact", "first_line", "contains"):
+        found = grade(grader, generated, "Paris", truncated=truncated)
+        if (grader, error_class) != ("contains", "format_only"):
+            assert (found.correct, found.error_class) == (False, error_class)
+
+
+@pytest.mark.parametrize(
+    ("generated", "target", "correct"),
+    [
+        (r"so \boxed{42}, as 6 * 7 = 42 and not 43", "42", True),
+        (r"\boxed{7} no: \boxed{ 1{,}000 + 2 }", "2", True),
+        (r"\boxed{\text{about }12} km, give or take 3", "12", True),
+        (r"\boxed{no number} but 42", "42", False),
+        ("6 * 7\n#### 42\n\nQuestion: and 8 * 8?\n#### 64", "42", True),
+        ("#### 2. Multiply\n6 * 7 = 42", "42", True),
+        ("#### $1,234.50", "1234.5", True),
+        ("#### 50 %", "50%", True),
+        (r"\frac{3}{4}", "0.75", True),
+        (r"it is \dfrac{-1}{3}", "-0.33333333", True),
+        ("3/4", "0.75", True),
+        ("on 11/24/2026", "2026", True),
+        ("1/0", "0", True),
+        ("50%", "50", True),
+        ("50 percent", "0.5", True),
+        ("0.5", "50%", True),
+        ("0.5%", "50%", False),
+        ("5000%", "50", True),  # 5000 % is 50
+        ("€ 12", "12 €", True),
+        ("£1,000 each", "$1000", True),
+        ("-5", "−5", True),
+    ],
+)
+def test_a_number_that_is_marked_as_the_answer_comes_first(
+    generated: str, target: str, correct: bool
+) -> None:
+    assert grade("numeric@2", generated, target).correct is correct
+
+
+def test_the_first_version_takes_the_last_number_whatever_is_marked() -> None:
+    assert grade("numeric@1", r"\boxed{42} and not 43", "42").correct is False
+    assert grade("numeric@1", "3/4", "0.75").correct is False
+
+
 def test_the_likeliest_choice_is_the_answer() -> None:
     right = grade_choice(["red", "green", "blue"], [-3.0, -1.0, -2.0], "green")
     wrong = grade_choice(["red", "green", "blue"], [-0.5, -1.0, -2.0], "green")
@@ -216,8 +315,84 @@ def test_of_equal_choices_the_first_is_the_answer() -> None:
     assert grade_choice(["a", "b"], [-1.0, -1.0], "b").parsed == "a"
 
 
+@pytest.mark.parametrize(
+    ("logprobs", "likeliest", "by_the_byte"),
+    [
+        # lm-evaluation-harness, acc and acc_bytes: argmax of the sums, and of the sums by bytes.
+        # "no" has 2 bytes, "certainly" 9, "où" 3.
+        ([-3.0, -9.0, -3.9], "no", "certainly"),  # by the byte -1.5, -1, -1.3
+        ([-3.0, -18.0, -3.9], "no", "où"),  # -1.5, -2, -1.3
+        ([-2.0, -18.0, -3.0], "no", "no"),  # -1, -2, -1: the first of two that are equal
+    ],
+)
+def test_choices_are_compared_by_their_sums_or_by_the_byte(
+    logprobs: list[float], likeliest: str, by_the_byte: str
+) -> None:
+    choices = ["no", "certainly", "où"]
+    assert grade_choice(choices, logprobs, "no").parsed == likeliest
+    assert grade_choice(choices, logprobs, "no", CHOICE_NORM).parsed == by_the_byte
+
+
+def test_a_choice_without_bytes_is_not_compared_by_them() -> None:
+    assert grade_choice(["", "a"], [-1.0, -2.0], "a", CHOICE_NORM) == NOT_GRADED
+
+
+@pytest.mark.parametrize(
+    ("generated", "answer"),
+    [
+        ("dark red", "dark red"),
+        ("Dark Red.", "dark red"),
+        ("It is red, I think.", "red"),
+        ("It is dark red, I think.", "dark red"),
+        ("B", "red"),
+        (" (b) ", "red"),
+        ("B. red", "red"),
+        ("C) green as grass", "green"),
+        ("**C.** green", "green"),
+        ("C\nbecause grass is", "green"),
+        ("(A) of course", "dark red"),
+        ("The answer is (C).", "green"),
+        ("Answer: C", "green"),
+        ("<think>red? B?</think>C", "green"),
+        # None, or several.
+        ("blue", None),
+        ("E", None),
+        ("red or green", None),
+        ("B. green", None),
+        ("the answer is a colour", None),
+        ("A colour", None),
+        ("infrared", None),
+    ],
+)
+def test_a_text_names_a_choice_by_its_words_or_its_letter(
+    generated: str, answer: str | None
+) -> None:
+    choices = ["dark red", "red", "green", "5"]
+    found = grading_by_name(choices, "green")(generated, False)
+    assert found.parsed == answer
+    assert found.correct is (answer == "green")
+    if answer is None:
+        assert found.error_class == "wrong_type"
+
+
+def test_choices_that_are_letters_or_numbers_are_named_as_such() -> None:
+    assert grading_by_name(["B", "A"], "A")("The answer is A.", False).correct is True
+    assert grading_by_name(["15", "5"], "5")("I say 5.", False).correct is True
+    assert grading_by_name(["15", "5"], "5")("I say 15.", False).correct is False
+
+
+def test_a_choice_that_is_cut_off_is_truncated() -> None:
+    found = grading_by_name(["red", "green"], "green")("I am thinking of", True)
+    assert found.error_class == "truncated"
+
+
+def test_what_grades_choices_grades_no_other_row() -> None:
+    for grader in ("choice", "choice_norm", "choice_text"):
+        assert grade(grader, "7", "7") == NOT_GRADED
+
+
 def test_a_plain_name_means_the_newest_version() -> None:
-    assert [resolve(name.removesuffix("@1")) for name in GRADERS] == list(GRADERS)
+    assert [resolve(name) for name in NAMES] == [f"{name}@2" for name in NAMES]
     assert resolve("exact@1") == "exact@1"
 
 
@@ -225,7 +400,7 @@ def test_a_plain_name_means_the_newest_version() -> None:
     ("name", "nearest"),
     [
         ("exakt", " The nearest is 'exact'."),
-        ("exact@2", " The nearest is 'exact@1'."),
+        ("exact@7", " The nearest is 'exact@2'."),
         ("regexp", " The nearest is 'regex'."),
         ("", ""),
     ],
@@ -234,8 +409,9 @@ def test_an_unknown_grader_names_the_known_ones_and_the_nearest(name: str, neare
     with pytest.raises(SettingsError) as caught:
         grade(name, "a", "a")
     assert str(caught.value) == (
-        f"there is no grader {name!r}. There are: contains@1, exact@1, first_line@1, json@1, "
-        f"last_line@1, numeric@1, regex@1, set_f1@1.{nearest}"
+        f"there is no grader {name!r}. There are: choice, choice_norm, choice_text, contains, "
+        "exact, first_line, json, last_line, numeric, regex, set_f1, and python:MODULE:FUNCTION "
+        f"for your own.{nearest}"
     )
 
 

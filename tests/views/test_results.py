@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_a_checkpoint_has_a_row_a_suite_and_difficulty(engine: Engine) -> None:
     assert rows[0]["loss"] == pytest.approx(2.0 / 2)  # the target "2" and its end of text
     assert rows[3]["loss"] == pytest.approx(4.0 / 18)
     assert rows[3]["accuracy"] == 1.0
-    assert rows[3]["grader"] == "exact@1"
+    assert rows[3]["grader"] == "exact@2"
 
 
 def test_a_failed_evaluation_shows_no_number(engine: Engine) -> None:
@@ -138,9 +139,9 @@ def test_a_new_grader_regrades_without_the_model(engine: Engine) -> None:
     checkpoint = logs.arrive(engine, 100)
     answers = [(examples[0], Seen("It is 42.")), (examples[1], Seen("It is 5."))]
     logs.evaluate(engine, checkpoint, ["sums"], answers)
-    assert [(row["grader"], row["accuracy"]) for row in shown(engine)] == [("exact@1", 0.0)]
+    assert [(row["grader"], row["accuracy"]) for row in shown(engine)] == [("exact@2", 0.0)]
     logs.register_suite(engine, examples, suite_id="sums", grader="numeric", revision=2)
-    assert [(row["grader"], row["accuracy"]) for row in shown(engine)] == [("numeric@1", 0.5)]
+    assert [(row["grader"], row["accuracy"]) for row in shown(engine)] == [("numeric@2", 0.5)]
     assert predictions(engine, "parsed, expected, error_class") == [
         ("42", "42", None),
         ("5", "4", "wrong_answer"),
@@ -155,7 +156,7 @@ def test_an_unknown_grader_is_told_and_stops_nothing_else(engine: Engine) -> Non
     (row,) = shown(engine)
     assert (row["accuracy"], row["grader"]) == (None, None)
     assert row["loss"] is not None
-    assert "there is no grader 'exakt'. There are: contains@1" in row["reason"]
+    assert "there is no grader 'exakt'. There are: choice" in row["reason"]
 
 
 def test_an_example_in_two_suites_is_graded_in_both(engine: Engine) -> None:
@@ -178,7 +179,7 @@ def test_a_pattern_that_cannot_be_read_grades_no_answer(engine: Engine) -> None:
     logs.register_suite(engine, rows, suite_id="quiz", grader="regex")
     logs.evaluate(engine, logs.arrive(engine, 100), ["quiz"], [(one, Seen("yes")) for one in rows])
     (row,) = shown(engine)
-    assert (row["grader"], row["n"], row["n_graded"], row["accuracy"]) == ("regex@1", 4, 2, 0.5)
+    assert (row["grader"], row["n"], row["n_graded"], row["accuracy"]) == ("regex@2", 4, 2, 0.5)
     assert row["reason"] == "Accuracies are of the 2 of 4 that could be graded."
     assert predictions(engine, "correct, score, error_class") == [
         (1, 1.0, None),
@@ -188,34 +189,72 @@ def test_a_pattern_that_cannot_be_read_grades_no_answer(engine: Engine) -> None:
     ]
 
 
-def test_choices_are_graded_by_their_likelihood(engine: Engine) -> None:
-    messages = ({"role": "user", "content": "colour of grass"},)
-    choices = ("red", "green")
+def quiz(engine: Engine, grader: str, text: str | None) -> tuple[dict[str, Any], float | None]:
+    """The result of one row with choices, and the confidence in its answer.
+
+    By their sums "red" is the likeliest, three times as likely as "dark green"; by the byte it is
+    "dark green".
+    """
+    choices = ("red", "dark green")
+    messages = ({"role": "user", "content": "Which colour is grass?"},)
     row = Example(
         suite_id="quiz",
-        example_id=example_id_of("choice", messages, "green", choices),
+        example_id=example_id_of("choice", messages, "dark green", choices),
         line=1,
         kind="choice",
         messages=messages,
-        target="green",
+        target="dark green",
         choices=choices,
     )
-    logs.register_suite(engine, [row], suite_id="quiz")
+    logs.register_suite(engine, [row], suite_id="quiz", grader=grader)
     checkpoint = logs.arrive(engine, 100)
     evaluation = logs.start(engine, checkpoint, ["quiz"], examples=1)
-    likely = Prediction(
-        evaluation, row.example_id, choice_logprobs=(-3.0, -3.0 + 1.0986122886681098)
-    )
+    seen = Prediction(evaluation, row.example_id, choice_logprobs=(-3.0 + math.log(3), -3.0))
+    if text is not None:
+        seen = replace(
+            seen,
+            prompt_tokens=10,
+            prompt_truncated=False,
+            generated_text=text,
+            finish_reason="eos",
+            generated_tokens=5,
+            generated_logprob=math.log(0.5),
+            generated_min_logprob=-0.5,
+            generated_entropy=0.5,
+        )
     log.append(
         engine,
         PredictionsRecorded(evaluation_id=evaluation, batch="1", scored=1, failed=0),
-        rows=Rows(predictions=[likely]),
+        rows=Rows(predictions=[seen]),
     )
     logs.complete(engine, evaluation, checkpoint, scored=1)
-    ((correct, grader, confidence),) = predictions(engine, "correct, grader, confidence")
-    assert (correct, grader) == (1, "choice@1")
-    assert confidence == pytest.approx(0.75)  # e^1.0986 = 3, so 3 in 4
-    assert "No loss" in shown(engine)[0]["reason"]
+    (result,) = shown(engine)
+    ((confidence,),) = predictions(engine, "confidence")
+    return result, confidence
+
+
+@pytest.mark.parametrize(
+    ("grader", "graded_by", "accuracy", "confidence"),
+    [
+        ("exact", "choice@1", 0.0, 0.75),  # e^log 3 = 3, so 3 in 4
+        ("choice", "choice@1", 0.0, 0.75),
+        ("choice_norm", "choice_norm@1", 1.0, 0.25),  # -1.90 / 3 bytes and -3 / 10 bytes
+        ("choice_text", "choice_text@1", 1.0, 0.5),
+    ],
+)
+def test_the_suites_grader_says_how_choices_are_graded(
+    engine: Engine, grader: str, graded_by: str, accuracy: float, confidence: float
+) -> None:
+    row, found = quiz(engine, grader, "It is dark green.")
+    assert (row["grader"], row["accuracy"], row["n_graded"]) == (graded_by, accuracy, 1)
+    assert found == pytest.approx(confidence)
+    assert "No loss" in row["reason"]
+
+
+def test_choices_without_a_text_are_not_graded_by_it(engine: Engine) -> None:
+    row, confidence = quiz(engine, "choice_text", None)
+    assert (row["accuracy"], row["n_graded"], confidence) == (None, 0, None)
+    assert "nothing that the grader takes was recorded" in row["reason"]
 
 
 def test_predictions_say_what_was_asked_and_answered(engine: Engine) -> None:

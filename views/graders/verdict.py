@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 ErrorClass = Literal[
     "not_scored",  # the prediction is an error: there is no answer
     "not_graded",  # nothing to grade: bare text, or a target that the grader cannot read
+    "grader_failed",  # a user's own grader raised, or returned what is no grade
     "empty",
     "repetition",
     "truncated",
@@ -34,7 +35,7 @@ class Verdict(NamedTuple):
     whole: bool = False
 
 
-# Takes the text generated; a grader makes it from a target.
-Judge = Callable[[str], Verdict]
+# Takes the text generated; a grader makes it from a target. None: there is nothing to grade.
+Judge = Callable[[str], Verdict | None]
 # Makes a judge from a target, or None of a target that it cannot read.
 Grader = Callable[[str], Judge | None]

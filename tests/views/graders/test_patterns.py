@@ -53,6 +53,7 @@ def test_patterns_by_hand(pattern: str, text: str, found: bool) -> None:
     judge = regex(pattern)
     assert judge is not None
     verdict = judge(text)
+    assert verdict is not None
     assert (verdict.score, verdict.parsed) == (float(found), text.strip())
 
 
