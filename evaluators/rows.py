@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -58,7 +59,7 @@ class Content(NamedTuple):
 def parse_row(text: str) -> Content:
     """The content of one line of a suite. Raises SuiteError with the reason for refusing it."""
     try:
-        row = json.loads(text, parse_constant=_refuse_constant)
+        row = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
         raise SuiteError("it is nested too deeply") from error
     except json.JSONDecodeError as error:
@@ -195,6 +196,12 @@ def _text(row: Row, name: str) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"{digits} is too large for a number")
+    return number
 
 
 def _names(names: Sequence[str] | Row) -> str:

@@ -17,6 +17,8 @@ from settings import Difficulty, Role
 from store.events import Refusal
 from store.records import Example
 
+MAX_FILES_NAMED = 12
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -48,9 +50,12 @@ def read_suite(
 ) -> Suite:
     """Reads a JSONL file (UTF-8, with or without a byte order mark).
 
-    Raises SuiteError for a file that cannot be read as text or has no row at all. One of which
-    every row is refused is a suite without examples.
+    Raises SuiteError for a file that cannot be read as text or has no row at all, and for a folder:
+    the files in it often hold the same examples, which would then count many times in one suite.
+    A file of which every row is refused is a suite without examples.
     """
+    if path.is_dir():
+        raise SuiteError(_folder(name, path))
     contents: dict[str, tuple[int, Content]] = {}
     refused: list[Refusal] = []
     rows_read = duplicates = 0
@@ -90,6 +95,23 @@ def suite_id_of(name: str, contents: Sequence[Content]) -> str:
     """SHA-256 (first 32 hex digits) of a suite's name and contents, labels included, in order."""
     digest = hashlib.sha256(json.dumps([name, contents], sort_keys=True).encode())
     return digest.hexdigest()[:32]
+
+
+def _folder(name: str, path: Path) -> str:
+    """Why a folder is refused, with the files in it that may be meant."""
+    try:
+        files = sorted(one.name for one in path.iterdir() if one.is_file())
+    except OSError as error:
+        return f"suite {name!r}: {path} is a folder that cannot be read: {error.strerror}."
+    files = [one for one in files if one.endswith(".jsonl")] or files
+    shown = ", ".join(files[:MAX_FILES_NAMED]) or "no file"
+    more = len(files) - MAX_FILES_NAMED
+    return (
+        f"suite {name!r}: {path} is a folder, and a suite is one file. It holds {shown}"
+        f"{f' and {more} more' if more > 0 else ''}. Name one of them as this [[suite]]'s path in "
+        "milepost.toml, and give each other one that you want a [[suite]] of its own: an example "
+        "that stands in several is still run once, and counts once over all of them."
+    )
 
 
 def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:

@@ -162,6 +162,7 @@ def test_a_row_that_does_not_fit_is_refused_by_name(row: Any, reasons: list[str]
     [
         ('{"prompt": ', "not JSON: Expecting value at column 12"),
         ('{"prompt": "a", "answer": NaN}', "NaN is not a JSON value"),
+        ('{"prompt": "a", "answer": "b", "metadata": {"x": [-1e999]}}', "-1e999 is too large"),
         ('{"prompt": "a", "answer": "\\ud800"}', "half of a surrogate pair"),
         ('{"prompt": "a\\u0000", "answer": "b"}', r"the character U\+0000"),
         ('{"prompt": "a", "answer": "b", "metadata": {"x": ["\\u0000"]}}', r"U\+0000"),

@@ -98,9 +98,47 @@ def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> N
         read_suite("sums", tmp_path / "gone.jsonl")
 
 
-def test_a_folder_is_not_a_suite(tmp_path: Path) -> None:
-    with pytest.raises(SuiteError, match="Is a directory"):
-        read_suite("sums", tmp_path)
+def test_a_folder_is_refused_with_the_files_in_it(tmp_path: Path) -> None:
+    for name in ("easy_50.jsonl", "easy_100.jsonl", "notes.md"):
+        write(tmp_path / name, [question(1)])
+    (tmp_path / "old").mkdir()
+    with pytest.raises(SuiteError) as refusal:
+        read_suite("easy", tmp_path)
+    assert str(refusal.value).startswith(
+        f"suite 'easy': {tmp_path} is a folder, and a suite is one file. It holds "
+        "easy_100.jsonl, easy_50.jsonl. Name one of them as this [[suite]]'s path"
+    )
+
+
+def test_a_folder_of_very_many_files_or_none_is_refused_in_a_few_words(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match="It holds no file"):
+        read_suite("easy", tmp_path)
+    for number in range(100):
+        write(tmp_path / f"{number:03}.jsonl", [question(1)])
+    with pytest.raises(SuiteError, match=r"010\.jsonl, 011\.jsonl and 88 more\."):
+        read_suite("easy", tmp_path)
+
+
+def test_one_file_may_mix_all_formats(tmp_path: Path) -> None:
+    turns = [("system", "Add."), ("user", "1+1?"), ("assistant", "2")]
+    rows = [
+        {"messages": [{"role": role, "content": content} for role, content in turns]},
+        {"system": "Add.", "prompt": "1+2?", "completion": "3"},
+        question(3),
+        {"question": "1+4?", "choices": ["4", "5"], "answer": 1},
+        {"text": "1+5=6"},
+        {"foo": "bar"},
+        {"messages": [{"role": "user", "content": "1+6?"}], "choices": ["7", "8"]},
+    ]
+    suite = read_suite("sums", write(tmp_path / "sums.jsonl", rows))
+    assert [(one.line, one.kind, one.target) for one in suite.examples] == [
+        (1, "chat", "2"),
+        (2, "completion", "3"),
+        (3, "completion", "4"),
+        (4, "choice", "5"),
+        (5, "text", "1+5=6"),
+    ]
+    assert [one.line for one in suite.refused] == [6, 7]
 
 
 def test_a_file_that_is_not_utf8_is_an_error_that_names_the_line(tmp_path: Path) -> None:
