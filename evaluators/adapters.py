@@ -10,6 +10,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from errors import ModelLoadFault
+from evaluators.memory import is_out_of_memory
 from settings import Trust
 
 CONFIG = "adapter_config.json"
@@ -59,9 +60,9 @@ def attach(model: PreTrainedModel, path: Path) -> None:
         report: Any = model.load_adapter(
             str(path), use_safetensors=(path / WEIGHTS[0]).is_file(), weights_only=True
         )
-    except MemoryError:
-        raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelLoadFault(
             f"the adapter in {path} does not load onto {_base_name(path)!r} "
             f"({type(error).__name__}: {error}): check that it was trained on this model"

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from errors import EvaluationFault
 from evaluators.decoder import Unsuited, decoder_of
 from evaluators.generation import Endings
-from evaluators.loading import NO_TRUST, load_model
+from evaluators.loading import NO_TRUST, Standing, load_model
 from evaluators.outcomes import Outcome, Recorder, failed
 from evaluators.passes import Batched, Pass, Single
 from evaluators.planning import Plan, Unencodable, pack
@@ -74,6 +74,7 @@ class Engine:
     _encoder: Encoder
     _pass: Pass
     _endings: Endings
+    _standing: Standing
 
     @property
     def prompt_format(self) -> PromptFormat:
@@ -127,6 +128,10 @@ class Engine:
             seen = self._pass.run(batch)
             yield [recorder.outcome(row, one) for row, one in zip(batch, seen, strict=True)]
 
+    def let_go(self) -> None:
+        """Frees the model's memory. Nothing can be run after that."""
+        self._standing.let_go()
+
     def device_peak_bytes(self) -> int | None:
         """The most memory torch held on the accelerator since the load; None on the CPU."""
         if not self.device.startswith("cuda"):
@@ -134,11 +139,21 @@ class Engine:
         return torch.cuda.max_memory_allocated(self.device)
 
 
-def load(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST) -> Engine:
-    """Loads the checkpoint in the folder `path`. Raises ModelLoadFault, SettingsError."""
+def load(
+    path: Path,
+    settings: EvaluationSettings,
+    trust: Trust = NO_TRUST,
+    standing: Engine | None = None,
+) -> Engine:
+    """Loads the checkpoint in the folder `path`. Raises ModelLoadFault, SettingsError.
+
+    `standing` is the engine of a checkpoint before, which is spent by this: its model takes the new
+    weights where all else is the same, and is let go of before another one is loaded where not.
+    """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    model, tokenizer, eos = load_model(path, settings, trust)
+    kept = Standing() if standing is None else standing._standing
+    model, tokenizer, eos = load_model(path, settings, trust, kept)
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
     config = model.config.get_text_config(decoder=True)
@@ -176,6 +191,7 @@ def load(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST) -> E
         ),
         _pass=way,
         _endings=endings,
+        _standing=kept,
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -23,6 +22,9 @@ from transformers.utils import logging
 
 from errors import ModelLoadFault, SettingsError
 from evaluators import adapters
+from evaluators.memory import is_out_of_memory
+from evaluators.standing_model import CONFIG, StandingModel, cast_of
+from evaluators.tokenizer import TOKENIZER_CONFIG, StandingTokenizer
 from settings import EvaluationSettings, Trust
 
 DTYPES = {
@@ -31,8 +33,6 @@ DTYPES = {
     "float16": torch.float16,
 }
 
-CONFIG = "config.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
 # The order in which transformers looks.
 MODEL_FILES = (
     "model.safetensors",
@@ -59,8 +59,30 @@ class Loaded(NamedTuple):
     eos: frozenset[int]
 
 
-def load_model(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST) -> Loaded:
+class Standing:
+    """What stays in memory from one load to the next: a model and a tokenizer at most."""
+
+    def __init__(self) -> None:
+        self.model = StandingModel()
+        self.tokenizer = StandingTokenizer()
+
+    def let_go(self) -> None:
+        """Frees their memory: whoever still holds the model holds an empty one."""
+        self.model.let_go()
+        self.tokenizer.let_go()
+
+
+def load_model(
+    path: Path,
+    settings: EvaluationSettings,
+    trust: Trust = NO_TRUST,
+    standing: Standing | None = None,
+) -> Loaded:
     """Loads the checkpoint in the folder `path`.
+
+    `standing` is what was loaded before, and holds what is loaded now. If it is a model of the same
+    mould, it takes the new weights, and is the one that is returned; else it is let go of before
+    another model is loaded, so that there are never two.
 
     Raises ModelLoadFault, naming the folder and what to do, for one that does not load whole, and
     SettingsError for a device that this machine does not have.
@@ -72,17 +94,23 @@ def load_model(path: Path, settings: EvaluationSettings, trust: Trust = NO_TRUST
     _refuse_pickles(base, MODEL_FILES, trust)
     _refuse_pickles(path, adapters.WEIGHTS, trust)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    tokenizer = _load_tokenizer(path, base, trust)
-    model = _load_weights(base, dtype_of(settings, device), trust)
-    if base != path:
-        adapters.attach(model, path)
-    model = model.to(device)  # type: ignore[arg-type]
-    model.eval()
-    eos = _eos(model, tokenizer)
-    # Greedy decoding is the argmax of the logits and nothing else: a repetition penalty or a forced
-    # token in the checkpoint's generation_config.json must not reach `generate`.
-    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
-    return Loaded(model, tokenizer, eos)
+    standing = standing or Standing()
+    own = base == path or (path / TOKENIZER_CONFIG).is_file()
+    dtype = dtype_of(settings, device)
+    cast = cast_of(path, dtype, device, trust)
+    model = standing.model.renew(cast)
+    tokenizer = standing.tokenizer.load(path if own else base, trust)
+    if model is None:
+        model = _load_weights(base, dtype, trust)
+        if base != path:
+            adapters.attach(model, path)
+        model = model.to(device)  # type: ignore[arg-type]
+        model.eval()
+        # Greedy decoding is the argmax of the logits and nothing else: a repetition penalty or a
+        # forced token in the checkpoint's generation_config.json must not reach `generate`.
+        model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+        standing.model.keep(model, cast)
+    return Loaded(model, tokenizer, _eos(base, tokenizer))
 
 
 def device_of(settings: EvaluationSettings) -> torch.device:
@@ -155,30 +183,6 @@ def _refuse_pickles(folder: Path, files: tuple[str, ...], trust: Trust) -> None:
         )
 
 
-def _load_tokenizer(path: Path, base: Path, trust: Trust) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer; that of its base model for an adapter without one."""
-    if base != path and not (path / TOKENIZER_CONFIG).is_file():
-        path = base
-    remedy = "save it into the checkpoint with tokenizer.save_pretrained"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, local_files_only=True, trust_remote_code=trust.runs_code_of(path)
-        )
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise ModelLoadFault(
-            f"the tokenizer in {path} does not load ({error}): {remedy}"
-        ) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerBase):
-        raise ModelLoadFault(f"the tokenizer in {path} is a {type(tokenizer).__name__}: {remedy}")
-    # Without these files, transformers makes an empty tokenizer of the model's type.
-    names = ["tokenizer.json", *tokenizer.vocab_files_names.values()]
-    if not any((path / name).is_file() for name in names):
-        raise ModelLoadFault(f"{path} has no tokenizer.json nor another tokenizer's file: {remedy}")
-    return tokenizer
-
-
 def _load_weights(path: Path, dtype: torch.dtype, trust: Trust) -> PreTrainedModel:
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -190,9 +194,9 @@ def _load_weights(path: Path, dtype: torch.dtype, trust: Trust) -> PreTrainedMod
             weights_only=True,
             output_loading_info=True,
         )
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelLoadFault(
             f"the model in {path} does not load ({type(error).__name__}: {error}): check that the "
             "checkpoint was copied whole and that this transformers knows its architecture"
@@ -226,7 +230,19 @@ def _is_beyond(model: PreTrainedModel, key: str) -> bool:
     return False
 
 
-def _eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    named = getattr(model.generation_config, "eos_token_id", None)
+def _eos(path: Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The ids that end a text, read as `from_pretrained` reads them. Raises ModelLoadFault."""
+    try:
+        try:
+            generation = GenerationConfig.from_pretrained(path, local_files_only=True)
+        except OSError:
+            generation = GenerationConfig.from_pretrained(
+                path, config_file_name=CONFIG, local_files_only=True, _from_model_config=True
+            )
+    except (ValueError, TypeError) as error:
+        raise ModelLoadFault(
+            f"the generation_config.json in {path} does not fit: {error}"
+        ) from error
+    named = generation.eos_token_id
     ids = named if isinstance(named, list) else [named]
     return frozenset(one for one in [*ids, tokenizer.eos_token_id] if one is not None)
