@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from errors import EvaluationFault
 from evaluators.decoder import Unsuited, decoder_of
 from evaluators.generation import Endings
-from evaluators.loading import NO_TRUST, Standing, load_model
+from evaluators.loading import NO_TRUST, Standing, device_of, dtype_of, load_model
 from evaluators.outcomes import Outcome, Recorder, failed
 from evaluators.passes import Batched, Pass, Single
 from evaluators.planning import Plan, Unencodable, pack
@@ -40,8 +40,11 @@ EVALUATOR_VERSION = "1"
 
 
 def numbers(settings: EvaluationSettings) -> dict[str, Any]:
-    """The settings that change what is measured, as JSON values."""
-    return settings.model_dump(
+    """The settings that change what is measured, as JSON values, with the dtype as it is here.
+
+    Raises SettingsError for a device that this machine does not have.
+    """
+    found = settings.model_dump(
         mode="json",
         include={
             "dtype",
@@ -53,6 +56,8 @@ def numbers(settings: EvaluationSettings) -> dict[str, Any]:
             "think",
         },
     )
+    dtype = dtype_of(settings, device_of(settings))
+    return {**found, "dtype": str(dtype).removeprefix("torch.")}
 
 
 @dataclass(frozen=True)

@@ -269,7 +269,7 @@ def test_the_engine_says_what_it_is(checkpoint: Checkpoint) -> None:
 
 def test_only_settings_that_change_numbers_are_part_of_the_evaluation() -> None:
     assert numbers(settings()) == {
-        "dtype": "auto",
+        "dtype": "float32",
         "generate_choices": True,
         "max_prompt_tokens": 4096,
         "max_new_tokens": NEW_TOKENS,
@@ -279,3 +279,13 @@ def test_only_settings_that_change_numbers_are_part_of_the_evaluation() -> None:
     }
     other = settings(threads=2, batch_tokens=7, interval_seconds=9.0, trace=False, device="cpu:0")
     assert numbers(other) == numbers(settings())
+
+
+def test_a_dtype_that_is_left_to_the_machine_is_part_of_the_evaluation_as_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_the_cpu, named = settings(device="auto"), settings(device="auto", dtype="bfloat16")
+    assert numbers(on_the_cpu)["dtype"] == "float32"
+    assert numbers(on_the_cpu) == numbers(settings(dtype="float32"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert numbers(settings(device="auto")) == numbers(named)
