@@ -1,61 +1,123 @@
-"""Key-value caches that are never changed in place: taking rows or columns makes a new one.
+"""Key-value caches that are allocated once and written in place.
 
-Every layer is a plain `DynamicLayer` (batch, heads, length, width), in models with a sliding window
-too: their masks keep the window, and a full layer can be cut back to any length.
+A token's column is its position in its row, so rows of any lengths stand in one cache without
+padding, a row is cut back by writing over it, and every layer, also one with a sliding window, is
+a full one: the masks keep the window.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
+
+from evaluators.attention import current
 
 
-def take_rows(cache: DynamicCache, rows: Tensor) -> DynamicCache:
-    """The cache of the batch rows `rows` (n), in that order, repeats included."""
-    return _map(cache, lambda states: states.index_select(0, rows))
+class Slots(Cache):
+    """Keys and values of `rows` rows with room for `columns` tokens each.
 
-
-def take_columns(cache: DynamicCache, columns: Tensor) -> DynamicCache:
-    """Row by row the positions `columns` (batch, length) of the cache."""
-
-    def gather(states: Tensor) -> Tensor:
-        index = columns[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[3])
-        return states.gather(2, index)
-
-    return _map(cache, gather)
-
-
-def _map(cache: DynamicCache, change: Callable[[Tensor], Tensor]) -> DynamicCache:
-    changed = DynamicCache()
-    for layer in cache.layers:
-        assert isinstance(layer, DynamicLayer)
-        assert isinstance(layer.keys, Tensor)
-        assert isinstance(layer.values, Tensor)
-        other = copy.copy(layer)
-        other.keys, other.values = change(layer.keys), change(layer.values)
-        changed.layers.append(other)
-    return changed
-
-
-def pad_left(rows: list[tuple[int, ...]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and mask (rows, longest), padded on the left.
-
-    A row is padded with its own first token: another one could bring a NaN of its own, which even
-    a masked position would pass on (0 times NaN is NaN).
+    It starts as zeros, so that no column that is masked out holds a NaN (0 times NaN is NaN); on
+    the CPU it takes memory only where it was written.
     """
-    longest = max(map(len, rows))
-    ids = [(row[0],) * (longest - len(row)) + row for row in rows]
-    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+    layers: list[Slot]  # type: ignore[assignment]
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__(layer_class_to_replicate=partial(Slot, rows, columns))  # type: ignore[arg-type]
+        self.rows, self.columns = rows, columns
+
+    def take(self, rows: Tensor, lengths: Tensor) -> Slots:
+        """A new cache of the first `lengths` (n) tokens of `rows` (n), repeats included."""
+        beyond = torch.arange(self.columns, device=rows.device) >= lengths[:, None]
+        taken = Slots(len(rows), self.columns)
+        taken.layers = [layer.take(rows, beyond[:, None, :, None]) for layer in self.layers]
+        return taken
+
+    def copy_row(self, row: int, source: Slots, source_row: int, start: int, end: int) -> None:
+        """Writes the columns from `start` to before `end` of another cache's row into `row`."""
+        for number, layer in enumerate(source.layers):
+            if number == len(self.layers):
+                self.layers.append(Slot(self.rows, self.columns))
+            self.layers[number].copy_row(row, layer, source_row, start, end)
+
+    def clear(self, row: int, start: int, end: int) -> None:
+        """Makes the columns from `start` to before `end` of a row zeros again."""
+        for layer in self.layers:
+            layer.keys[row, :, start:end] = 0
+            layer.values[row, :, start:end] = 0
 
 
-def pad_right(rows: list[tuple[int, ...]], device: torch.device) -> Tensor:
-    """Ids (rows, longest), padded on the right with each row's last token, or 0 in an empty row."""
-    longest = max(map(len, rows))
-    ids = [row + (row[-1:] or (0,)) * (longest - len(row)) for row in rows]
-    return torch.tensor(ids, device=device)
+class Slot(CacheLayerMixin):
+    """One layer of Slots: keys and values (rows, heads, columns, width)."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rows, self._columns = rows, columns
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocates for states of this kind, (any, heads, any, width)."""
+        self.keys, self.values = (
+            one.new_zeros(self._rows, one.shape[1], self._columns, one.shape[3])
+            for one in (key_states, value_states)
+        )
+        self.is_initialized = True
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Writes the step's states (1, heads, tokens, width) and gives what its rows may see."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        layout = current()
+        self.keys[layout.rows, :, layout.columns] = key_states[0].transpose(0, 1)
+        self.values[layout.rows, :, layout.columns] = value_states[0].transpose(0, 1)
+        height, reach = layout.height, layout.reach
+        return self.keys[:height, :, :reach], self.values[:height, :, :reach]
+
+    def take(self, rows: Tensor, beyond: Tensor) -> Slot:
+        """A new layer of the rows `rows`, with zeros where `beyond` (rows, 1, columns, 1) says."""
+        taken = Slot(len(rows), self._columns)
+        taken.keys = self.keys[rows].masked_fill_(beyond, 0.0)
+        taken.values = self.values[rows].masked_fill_(beyond, 0.0)
+        taken.is_initialized = True
+        return taken
+
+    def copy_row(self, row: int, source: Slot, source_row: int, start: int, end: int) -> None:
+        """Writes columns of another layer's row into `row`."""
+        if not self.is_initialized:
+            self.lazy_initialization(source.keys, source.values)
+        self.keys[row, :, start:end] = source.keys[source_row, :, start:end]
+        self.values[row, :, start:end] = source.values[source_row, :, start:end]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Asked by the mask's makers, and not used: the layout of the step says it."""
+        return query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Asked for positions that are not given; they always are."""
+        return 0
+
+    def get_max_length(self) -> int:
+        """The tokens that a row has room for."""
+        return self._columns
+
+
+def token_bytes(cache: Slots) -> int:
+    """Bytes of one token's keys and values in all layers of a cache that was written."""
+    return sum(
+        one[0, :, 0].numel() * one.element_size()
+        for layer in cache.layers
+        for one in (layer.keys, layer.values)
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -10,53 +13,90 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from evaluators.attention import RAGGED, Layout, laid_out, layout_of
+from evaluators.caches import Slots, token_bytes
+from evaluators.kernels import packed, product, products
+from evaluators.prompts import Ids
+
 
 class Step(NamedTuple):
-    """The input of one forward pass over a batch: ids and positions are (rows, new tokens).
+    """The input of one forward pass: the new tokens of a cache's first rows, one row after another.
 
-    `mask` is (rows, cached + new tokens), 1 where there is a token.
+    `ids` and `positions` are (tokens); a token's position is its column in the cache.
     """
 
     ids: Tensor
     positions: Tensor
-    mask: Tensor
+    layout: Layout
+
+
+def step_of(starts: Sequence[int], tokens: Sequence[Ids], device: torch.device) -> Step:
+    """The step that adds `tokens` (at least one a row) to rows with `starts` tokens each."""
+    layout = layout_of(starts, [len(one) for one in tokens], device)
+    ids = torch.tensor([token for one in tokens for token in one], device=device)
+    return Step(ids, layout.columns, layout)
+
+
+@dataclass(frozen=True)
+class Unsuited:
+    """Why a model cannot be a Decoder."""
+
+    reason: str
 
 
 class Decoder:
-    """The body of a causal language model, and its head in float32."""
+    """The body of a causal language model, and its head in float32.
+
+    `token_bytes` is what a token's keys and values take, known from the first step on.
+    """
 
     def __init__(self, model: PreTrainedModel, head: torch.nn.Linear) -> None:
         self._body = model.base_model
-        self._weight = head.weight.float()
-        self._bias = None if head.bias is None else head.bias.float()
+        bias = None if head.bias is None else head.bias.float()
+        self._head = product(head.weight.float(), bias)
+        self._products = products(self._body)
+        modules = self._body.modules()
+        configs = (one.config for one in modules if isinstance(one, PreTrainedModel))
+        self._configs = list({id(one): one for one in configs}.values())
         config = model.config.get_text_config(decoder=True)
         self._cap: float | None = getattr(config, "final_logit_softcapping", None)
         self._scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
-        self.vocabulary = self._weight.shape[0]
+        self.vocabulary = head.weight.shape[0]
         self.device = model.device
+        self.token_bytes = 0
 
-    def states(self, step: Step, cache: DynamicCache) -> Tensor:
-        """The last hidden states (rows, new tokens, hidden). `cache` grows by the new tokens."""
-        output = self._body(
-            input_ids=step.ids,
-            attention_mask=step.mask,
-            position_ids=step.positions,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        states: Tensor = output.last_hidden_state
+    def states(self, step: Step, cache: Slots) -> Tensor:
+        """The last hidden states (tokens, hidden). They are written into `cache`."""
+        with self._ragged(), packed(self._products), laid_out(step.layout):
+            output = self._body(
+                input_ids=step.ids[None],
+                attention_mask=None,
+                position_ids=step.positions[None],
+                past_key_values=cache,
+                use_cache=True,
+            )
+        self.token_bytes = self.token_bytes or token_bytes(cache)
+        states: Tensor = output.last_hidden_state[0]
         return states
 
     def logits(self, states: Tensor) -> Tensor:
         """Float32 logits (..., vocabulary) of hidden states (..., hidden)."""
-        logits = torch.nn.functional.linear(states.float(), self._weight, self._bias) * self._scale
+        logits = self._head(states.float())
+        if self._scale != 1.0:
+            logits *= self._scale
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
-
-class Unsuited(NamedTuple):
-    """Why a model is no Decoder."""
-
-    reason: str
+    @contextmanager
+    def _ragged(self) -> Iterator[None]:
+        """Within it, the model attends by the layout of the step; after it, as before."""
+        before = [one._attn_implementation_internal for one in self._configs]
+        try:
+            for config in self._configs:
+                config._attn_implementation_internal = RAGGED
+            yield
+        finally:
+            for config, one in zip(self._configs, before, strict=True):
+                config._attn_implementation_internal = one
 
 
 def decoder_of(model: PreTrainedModel) -> Decoder | Unsuited:
@@ -68,9 +108,10 @@ def decoder_of(model: PreTrainedModel) -> Decoder | Unsuited:
     accepted = inspect.signature(model.base_model.forward).parameters
     if "past_key_values" not in accepted:
         return Unsuited(f"{name} keeps no key-value cache")
-    for wanted in ("attention_mask", "position_ids"):
-        if wanted not in accepted:
-            return Unsuited(f"{name} takes no {wanted}, which padding needs")
+    if "position_ids" not in accepted:
+        return Unsuited(f"{name} takes no position_ids, which rows side by side need")
+    if not model._can_set_attn_implementation():
+        return Unsuited(f"{name} has an attention of its own that cannot be replaced")
     layers = DynamicCache(config=model.config).layers
     for layer in layers:
         if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):

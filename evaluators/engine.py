@@ -22,11 +22,12 @@ import transformers
 from transformers import PreTrainedModel
 
 from errors import EvaluationFault
+from evaluators.batched import Batched
 from evaluators.decoder import Unsuited, decoder_of
 from evaluators.generation import Endings
 from evaluators.loading import NO_TRUST, Standing, device_of, dtype_of, load_model
 from evaluators.outcomes import Outcome, Recorder, failed
-from evaluators.passes import Batched, Pass, Single
+from evaluators.passes import Pass, Single
 from evaluators.planning import Plan, Unencodable, pack
 from evaluators.probe import disagreement
 from evaluators.prompts import Encoded, Encoder, Ids, Limits, PromptFormat
@@ -123,15 +124,24 @@ class Engine:
         return found
 
     def run(self, plan: Plan, evaluation_id: str) -> Iterator[list[Outcome]]:
-        """Runs the model batch by batch, and gives the outcomes of each as soon as it is done."""
+        """Runs the model over the plan, and gives outcomes as soon as they are known.
+
+        They come in lists of any size and in any order, exactly one for each example.
+        """
         if plan.unencodable:
             yield [failed(evaluation_id, one) for one in plan.unencodable]
         recorder = Recorder(
             evaluation_id, self._endings, self._settings.temperatures, self._settings.trace
         )
-        for batch in plan.batches:
-            seen = self._pass.run(batch)
-            yield [recorder.outcome(row, one) for row, one in zip(batch, seen, strict=True)]
+        for done in self._pass.run(plan.batches, plan.drafts):
+            yield [recorder.outcome(row, seen) for row, seen in done]
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """What the runs did, by name: decode_steps, draft_tokens_offered, draft_tokens_accepted,
+        out_of_memory.
+        """
+        return self._pass.tally.summary
 
     def let_go(self) -> None:
         """Frees the model's memory. Nothing can be run after that."""

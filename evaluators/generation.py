@@ -1,4 +1,4 @@
-"""Greedy text: the target's tokens as far as the model says them itself, then token by token.
+"""A greedy text: its tokens, what the model said at each, and what ends it.
 
 Greedy decoding is the argmax of the model's own logits, with ties going to the lower token id.
 Settings of the checkpoint that would bend them, such as a repetition penalty, are not applied.
@@ -6,17 +6,13 @@ Settings of the checkpoint that would bend them, such as a repetition penalty, a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
-from evaluators.caches import take_columns, take_rows
-from evaluators.decoder import Decoder, Step
-from evaluators.measures import Measures, measure_states
+from evaluators.measures import Measures
 from evaluators.prompts import Ids
-from evaluators.scoring import Block, columns_of
 from store.records import FinishReason
 
 
@@ -87,60 +83,3 @@ class Continuation:
     def ended(self) -> bool:
         """Whether no token follows."""
         return self.finish is not None or not self.finite
-
-
-def generate(
-    decoder: Decoder, block: Block, wanted: Collection[int], endings: Endings
-) -> dict[Ids, Continuation]:
-    """The greedy text of each prompt of the examples `wanted` (their places in the batch).
-
-    Of the targets on one prompt, the one that agrees longest with the model is the draft. Prompts
-    of which no target is finite are left out.
-    """
-    drafts: dict[Ids, int] = {}
-    for number, one in enumerate(block.scored):
-        if one.row in wanted and one.finite:
-            best = drafts.setdefault(one.prompt, number)
-            if one.agreed > block.scored[best].agreed:
-                drafts[one.prompt] = number
-    texts: dict[Ids, Continuation] = {}
-    for prompt, number in drafts.items():
-        texts[prompt] = Continuation()
-        draft = block.scored[number]
-        # One more than agreed: at the first disagreement, the argmax is the greedy token.
-        texts[prompt].extend(draft.measures[: draft.agreed + 1], endings)
-    unended = [prompt for prompt, text in texts.items() if not text.ended]
-    if unended:
-        rows = [drafts[prompt] for prompt in unended]
-        _decode(decoder, block, rows, [texts[prompt] for prompt in unended], endings)
-    return texts
-
-
-def _decode(
-    decoder: Decoder,
-    block: Block,
-    rows: Sequence[int],
-    texts: list[Continuation],
-    endings: Endings,
-) -> None:
-    """Extends `texts` to their ends. Their caches are the block's `rows`, cut to what agreed."""
-    device = decoder.device
-    drafts = [block.scored[row] for row in rows]
-    lengths = torch.tensor([[len(one.prompt)] for one in drafts], device=device)
-    kept = torch.tensor([[one.agreed] for one in drafts], device=device)
-    columns, mask = columns_of(lengths, kept, block.width)
-    cache = take_columns(take_rows(block.cache, torch.tensor(rows, device=device)), columns)
-    positions = lengths + kept
-    while texts:
-        newest = torch.tensor([[text.tokens[-1]] for text in texts], device=device)
-        mask = torch.cat([mask, mask.new_ones(len(texts), 1)], dim=-1)
-        states = decoder.states(Step(newest, positions, mask), cache)
-        said = measure_states(decoder.logits, states[:, -1], None, (), decoder.vocabulary)
-        for place, text in enumerate(texts):
-            text.extend(said[place : place + 1], endings)
-        positions = positions + 1
-        going = [place for place, text in enumerate(texts) if not text.ended]
-        if going and len(going) < len(texts):
-            chosen = torch.tensor(going, device=device)
-            cache, mask, positions = take_rows(cache, chosen), mask[chosen], positions[chosen]
-        texts = [texts[place] for place in going]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from evaluators.generation import Continuation, Endings
 from evaluators.measures import Measures
-from evaluators.passes import Seen
+from evaluators.passes import Seen, Unmeasured
 from evaluators.planning import Unencodable
 from evaluators.prompts import Encoded
 from evaluators.scoring import first_miss
@@ -50,9 +50,11 @@ class Recorder:
     trace: bool
     pieces: dict[int, str] = field(default_factory=dict)
 
-    def outcome(self, row: Encoded, seen: Seen) -> Outcome:
+    def outcome(self, row: Encoded, seen: Seen | Unmeasured) -> Outcome:
         """The outcome of an example that the model was run on."""
         example = row.example
+        if isinstance(seen, Unmeasured):
+            return failed(self.evaluation_id, Unencodable(example, seen.reason))
         if not seen.finite:
             reason = "the model's logits are not finite (NaN or infinity) on this example"
             return failed(self.evaluation_id, Unencodable(example, reason))

@@ -1,14 +1,14 @@
-"""The two ways through a model: a batch at once on shared caches, or one example at a time.
+"""What a way through a model gives, and the plain way: one example at a time.
 
-Both give the same for the same examples. The second needs nothing of a model but its own forward
-pass and `generate`.
+It needs nothing of a model but its own forward pass and `generate`.
 """
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,12 +21,11 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from evaluators.decoder import Decoder
-from evaluators.generation import Continuation, Endings, generate
+from evaluators.drafts import Acceptance
+from evaluators.generation import Continuation, Endings
 from evaluators.measures import Measures, measure
 from evaluators.planning import Batch
-from evaluators.prompts import Encoded
-from evaluators.scoring import score
+from evaluators.prompts import Encoded, Ids
 
 
 @dataclass(frozen=True)
@@ -43,34 +42,51 @@ class Seen:
         return scored and (self.text is None or self.text.finite)
 
 
+@dataclass(frozen=True)
+class Unmeasured:
+    """Why the model could make nothing of an example."""
+
+    reason: str
+
+
+class Done(NamedTuple):
+    """An example that is done with, and what came of it."""
+
+    row: Encoded
+    seen: Seen | Unmeasured
+
+
+Drafts: TypeAlias = Mapping[str, tuple[Ids, ...]]
+
+
 class Pass(Protocol):
     """A way through the model."""
 
-    def run(self, batch: Batch) -> list[Seen]:
-        """What the model made of each example, in order."""
+    @property
+    def tally(self) -> Tally:
+        """What its runs did so far."""
+
+    def run(self, batches: Sequence[Batch], drafts: Drafts) -> Iterator[list[Done]]:
+        """What the model made of each example, as soon as it is known."""
 
 
-@dataclass(frozen=True)
-class Batched:
-    """Prompts run once, targets as a second block, text from the same cache."""
+@dataclass
+class Tally:
+    """What a pass did, beside what it measured. Steps are forward passes that carry texts on."""
 
-    decoder: Decoder
-    endings: Endings
-    temperatures: tuple[float, ...]
+    acceptance: Acceptance = field(default_factory=Acceptance)
+    steps: int = 0
+    out_of_memory: int = 0
 
-    @torch.inference_mode()
-    def run(self, batch: Batch) -> list[Seen]:
-        """What the model made of each example, in order."""
-        block = score(self.decoder, batch, self.endings.eos, self.temperatures)
-        wanted = {place for place, row in enumerate(batch) if row.generates}
-        texts = generate(self.decoder, block, wanted, self.endings)
-        measures: list[list[Measures]] = [[] for _ in batch]
-        for one in block.scored:
-            measures[one.row].append(one.measures[: len(one.target)])
-        return [
-            Seen(tuple(found), texts.get(row.prompt) if row.generates else None)
-            for row, found in zip(batch, measures, strict=True)
-        ]
+    @property
+    def summary(self) -> dict[str, int]:
+        """The counts by name."""
+        return {
+            "decode_steps": self.steps,
+            "draft_tokens_offered": sum(self.acceptance.offered.values()),
+            "draft_tokens_accepted": sum(self.acceptance.accepted.values()),
+            "out_of_memory": self.out_of_memory,
+        }
 
 
 @dataclass(frozen=True)
@@ -80,12 +96,14 @@ class Single:
     model: PreTrainedModel
     endings: Endings
     temperatures: tuple[float, ...]
+    tally: Tally = field(default_factory=Tally)
+
+    def run(self, batches: Sequence[Batch], drafts: Drafts) -> Iterator[list[Done]]:  # noqa: ARG002
+        """What the model made of each example, in order; drafts are of no use to it."""
+        for batch in batches:
+            yield [Done(row, self._run(row)) for row in batch]
 
     @torch.inference_mode()
-    def run(self, batch: Batch) -> list[Seen]:
-        """What the model made of each example, in order."""
-        return [self._run(row) for row in batch]
-
     def _run(self, row: Encoded) -> Seen:
         targets = tuple(self._score(row, target) for target in row.targets)
         finite = all(bool(one.finite.all()) for one in targets)

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from evaluators.passes import Batched, Seen, Single
+from evaluators.batched import Batched
+from evaluators.passes import Pass, Seen, Single, Unmeasured
+from evaluators.planning import Batch
 from evaluators.prompts import Encoded, Ids
 from store.records import Example
 
@@ -39,16 +41,25 @@ def disagreement(batched: Batched, single: Single) -> str | None:
     batch = tuple(_row(number, batched.decoder.vocabulary) for number in range(len(ROWS)))
     tolerance = TOLERANCE.get(single.model.dtype, HALF_PRECISION_TOLERANCE)
     try:
-        found = replace(batched, endings=endings).run(batch)
+        found = _seen(replace(batched, endings=endings), batch)
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a model objects to, it has another way
         return f"in a batch the model raises {type(error).__name__}: {error}"
-    expected = replace(single, endings=endings).run(batch)
+    expected = _seen(replace(single, endings=endings), batch)
     for number, pair in enumerate(zip(found, expected, strict=True), start=1):
         if (difference := _difference(*pair, tolerance)) is not None:
             return f"in a batch, row {number} of the trial {difference}"
     return None
+
+
+def _seen(way: Pass, batch: Batch) -> list[Seen]:
+    """What a way through the model makes of the rows, in their order."""
+    found = {one.row.example.example_id: one.seen for some in way.run([batch], {}) for one in some}
+    seen = [found[row.example.example_id] for row in batch]
+    if unmeasured := [one for one in seen if isinstance(one, Unmeasured)]:
+        raise MemoryError(unmeasured[0].reason)
+    return [one for one in seen if isinstance(one, Seen)]
 
 
 def _difference(one: Seen, other: Seen, tolerance: float) -> str | None:

@@ -1,16 +1,19 @@
-"""Scores the targets of a batch: the prompts run once, the targets as a second block on them."""
+"""Scores the targets of a batch: each prompt runs once, its first target right behind it, and other
+targets as blocks of their own on the prompt's cache.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from evaluators.caches import pad_left, pad_right, take_rows
-from evaluators.decoder import Decoder, Step
+from evaluators.caches import Slots
+from evaluators.decoder import Decoder, step_of
 from evaluators.measures import Measures, measure_states
 from evaluators.planning import Batch
 from evaluators.prompts import Ids
@@ -41,17 +44,30 @@ class Scored:
         return len(self.target) if miss is None else miss
 
 
-@dataclass(frozen=True)
+@dataclass
 class Block:
     """The targets of a batch, scored, and the cache after them.
 
-    The cache has a row a target: `width` columns with the prompt, padded on the left, then the
-    target's tokens, padded on the right.
+    `rows` says which row of the cache holds a prompt. `drafts` has, by prompt, the target of a
+    generating example that agrees longest with the model; its tokens that agree stand in the cache
+    after the prompt. A prompt of which no such target is finite has none.
     """
 
-    scored: tuple[Scored, ...]
-    cache: DynamicCache
-    width: int
+    cache: Slots
+    rows: dict[Ids, int]
+    scored: list[Scored] = field(default_factory=list)
+    drafts: dict[Ids, Scored] = field(default_factory=dict)
+
+
+class _Asked(NamedTuple):
+    """A target to score: those of its tokens that are fed, and the tokens that are measured."""
+
+    row: int
+    prompt: Ids
+    target: Ids
+    generates: bool
+    fed: Ids
+    measured: Ids
 
 
 def first_miss(target: Ids, measures: Measures) -> int | None:
@@ -63,55 +79,95 @@ def first_miss(target: Ids, measures: Measures) -> int | None:
 def score(
     decoder: Decoder, batch: Batch, eos: frozenset[int], temperatures: Sequence[float]
 ) -> Block:
-    """Scores every target of every example in `batch`, in order."""
-    device = decoder.device
-    prompts = list(dict.fromkeys(row.prompt for row in batch))
-    ids, mask = pad_left(prompts, device)
-    cache = DynamicCache()
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    states = decoder.states(Step(ids, positions, mask), cache)[:, -1:]
+    """Scores every target of every example in `batch`; `scored` is in their order."""
+    asked = list(_asked(batch, eos))
+    first: dict[Ids, int] = {}
+    for number, one in enumerate(asked):
+        first.setdefault(one.prompt, number)
+    columns = max(len(one.prompt) + len(one.fed) for one in asked)
+    block = Block(Slots(len(first), columns), {prompt: row for row, prompt in enumerate(first)})
+    found: dict[int, Measures] = {}
 
-    numbers = {prompt: number for number, prompt in enumerate(prompts)}
-    asked = [(place, row, target) for place, row in enumerate(batch) for target in row.targets]
-    rows = [numbers[row.prompt] for _, row, _ in asked]
-    # The last token is fed only if the model may go on after it.
-    goes_on = [row.generates and target[-1] not in eos for _, row, target in asked]
-    fed = [t if on else t[:-1] for (_, _, t), on in zip(asked, goes_on, strict=True)]
+    starts = [asked[number] for number in first.values()]
+    step = step_of([0] * len(starts), [one.prompt + one.fed for one in starts], decoder.device)
+    states = decoder.states(step, block.cache)
+    parts = torch.split(states, [len(one.prompt) + len(one.fed) for one in starts])
+    kept = [part[-len(one.measured) :] for part, one in zip(parts, starts, strict=True)]
+    lasts = torch.stack([one[0] for one in kept])
+    found.update(zip(first.values(), _measured(decoder, kept, starts, temperatures), strict=True))
+    for number in first.values():
+        _note(block, asked[number], found[number])
 
-    if rows != list(range(len(prompts))):
-        chosen = torch.tensor(rows, device=device)
-        cache, mask, states = take_rows(cache, chosen), mask[chosen], states[chosen]
-    longest = max(map(len, fed))
-    lengths = torch.tensor([len(one) for one in fed], device=device)[:, None]
-    if longest:
-        offsets = torch.arange(longest, device=device).minimum((lengths - 1).clamp(min=0))
-        # Padding on the right comes after all that is real, so it needs no mask; only its
-        # positions must not run out of the model's context.
-        positions = mask.sum(-1, keepdim=True) + offsets
-        mask = torch.cat([mask, mask.new_ones(len(asked), longest)], dim=-1)
-        block = decoder.states(Step(pad_right(fed, device), positions, mask), cache)
-        states = torch.cat([states, block], dim=1)
-    real = torch.arange(longest + 1, device=device) <= lengths
-    tokens = [(*t, 0) if on else t for (_, _, t), on in zip(asked, goes_on, strict=True)]
-    flat = torch.tensor([token for one in tokens for token in one], device=device)
-    measures = measure_states(decoder.logits, states[real], flat, temperatures, decoder.vocabulary)
-
-    scored, start = [], 0
-    for (place, row, target), one in zip(asked, tokens, strict=True):
-        end = start + len(one)
-        scored.append(Scored(place, row.prompt, target, measures[start:end]))
-        start = end
-    return Block(tuple(scored), cache, ids.shape[1])
+    others = [number for number in range(len(asked)) if first[asked[number].prompt] != number]
+    for numbers in _chunks(asked, others, len(first)):
+        some = [asked[number] for number in numbers]
+        rows = [block.rows[one.prompt] for one in some]
+        cache, kept = _behind(decoder, block.cache, lasts, rows, some)
+        found.update(zip(numbers, _measured(decoder, kept, some, temperatures), strict=True))
+        for place, number in enumerate(numbers):
+            one = asked[number]
+            if _note(block, one, found[number]) and cache is not None:
+                end = len(one.prompt) + block.drafts[one.prompt].agreed
+                block.cache.copy_row(rows[place], cache, place, len(one.prompt), end)
+    block.scored.extend(
+        Scored(one.row, one.prompt, one.target, found[number]) for number, one in enumerate(asked)
+    )
+    return block
 
 
-def columns_of(lengths: Tensor, kept: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Which columns of a Block's cache hold a prompt and the first `kept` tokens of its target.
+def _asked(batch: Batch, eos: frozenset[int]) -> Iterator[_Asked]:
+    for place, row in enumerate(batch):
+        for target in row.targets:
+            # The last token is fed only if the model may go on after it.
+            goes_on = row.generates and target[-1] not in eos
+            fed, measured = (target, (*target, 0)) if goes_on else (target[:-1], target)
+            yield _Asked(place, row.prompt, target, row.generates, fed, measured)
 
-    `lengths` and `kept` are (rows, 1), in tokens. Returns columns and mask, both (rows, longest):
-    what is real is moved to the right, so that the next token can be put beside it.
+
+def _chunks(asked: list[_Asked], numbers: list[int], size: int) -> Iterator[list[int]]:
+    """The targets in lots of at most `size`: first those that are not fed at all, then the others.
+
+    A target of one token needs no more than the prompt's last state.
     """
-    whole = lengths + kept
-    longest = int(whole.max())
-    places = torch.arange(longest, device=lengths.device)
-    columns = (width + kept - longest + places).clamp(min=0)
-    return columns, (places >= longest - whole).long()
+    for fed in (False, True):
+        some = [number for number in numbers if bool(asked[number].fed) == fed]
+        for start in range(0, len(some), size):
+            yield some[start : start + size]
+
+
+def _behind(
+    decoder: Decoder, cache: Slots, lasts: Tensor, rows: list[int], asked: list[_Asked]
+) -> tuple[Slots | None, list[Tensor]]:
+    """Runs targets behind the prompts in the rows `rows` of `cache`; all of them are fed, or none.
+
+    Returns the cache that holds them, and for each the states that its tokens are measured by.
+    """
+    kept = [lasts[row][None] for row in rows]
+    if not asked[0].fed:
+        return None, kept
+    starts, fed = [len(one.prompt) for one in asked], [one.fed for one in asked]
+    own = cache.take(*torch.tensor([rows, starts], device=decoder.device))
+    states = decoder.states(step_of(starts, fed, decoder.device), own)
+    parts = torch.split(states, [len(one) for one in fed])
+    return own, [torch.cat(pair) for pair in zip(kept, parts, strict=True)]
+
+
+def _measured(
+    decoder: Decoder, kept: list[Tensor], asked: list[_Asked], temperatures: Sequence[float]
+) -> list[Measures]:
+    tokens = torch.tensor([t for one in asked for t in one.measured], device=decoder.device)
+    measures = measure_states(
+        decoder.logits, torch.cat(kept), tokens, temperatures, decoder.vocabulary
+    )
+    ends = list(accumulate(len(one.measured) for one in asked))
+    return [measures[end - len(one.measured) : end] for end, one in zip(ends, asked, strict=True)]
+
+
+def _note(block: Block, one: _Asked, measures: Measures) -> bool:
+    """Whether this target is its prompt's best draft so far; then it is noted as such."""
+    scored = Scored(one.row, one.prompt, one.target, measures)
+    best = block.drafts.get(one.prompt)
+    if not (one.generates and scored.finite and (best is None or scored.agreed > best.agreed)):
+        return False
+    block.drafts[one.prompt] = scored
+    return True

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
-from transformers import DynamicCache
 
+from evaluators.batched import Batched
+from evaluators.caches import Slots
 from evaluators.decoder import Decoder, Step, Unsuited, decoder_of
 from evaluators.generation import Endings
 from evaluators.loading import load_model
-from evaluators.passes import Batched, Single
+from evaluators.passes import Single
 from evaluators.probe import disagreement
 from settings import EvaluationSettings
 from tests.evaluators.conftest import Checkpoint
@@ -25,7 +27,7 @@ class Bent(Decoder):
         self._bend = bend
         self._by = scale
 
-    def states(self, step: Step, cache: DynamicCache) -> torch.Tensor:
+    def states(self, step: Step, cache: Slots) -> torch.Tensor:
         return super().states(self._bend(step), cache)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -48,27 +50,27 @@ def unbent(step: Step) -> Step:
     return step
 
 
-def without_mask(step: Step) -> Step:
-    return step._replace(mask=torch.ones_like(step.mask))
+def seeing_one_token_ahead(step: Step) -> Step:
+    return step._replace(layout=replace(step.layout, starts=step.layout.starts + 1))
 
 
-def with_positions_of_columns(step: Step) -> Step:
-    width = step.ids.shape[1]
-    columns = torch.arange(width) + step.mask.shape[1] - width
-    return step._replace(positions=columns.expand(len(step.ids), -1))
+def with_positions_in_the_step(step: Step) -> Step:
+    return step._replace(positions=torch.arange(len(step.ids)))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3"])
-def test_padding_that_is_not_masked_is_noticed(checkpoint: Checkpoint, kind: str) -> None:
+def test_a_mask_that_shows_too_much_is_noticed(checkpoint: Checkpoint, kind: str) -> None:
     decoder, batched, single = passes(checkpoint, kind)
     assert not disagrees(batched, single)
     assert not disagrees(Batched(Bent(decoder, unbent), batched.endings, (1.0,)), single)
-    assert disagrees(Batched(Bent(decoder, without_mask), batched.endings, (1.0,)), single)
+    assert disagrees(
+        Batched(Bent(decoder, seeing_one_token_ahead), batched.endings, (1.0,)), single
+    )
 
 
-def test_absolute_positions_that_count_padding_are_noticed(checkpoint: Checkpoint) -> None:
+def test_positions_that_are_not_those_in_the_row_are_noticed(checkpoint: Checkpoint) -> None:
     decoder, batched, single = passes(checkpoint, "gpt2")
-    bent = Bent(decoder, with_positions_of_columns)
+    bent = Bent(decoder, with_positions_in_the_step)
     assert disagrees(Batched(bent, batched.endings, (1.0,)), single)
 
 
@@ -90,7 +92,7 @@ def test_a_model_that_objects_to_batches_is_run_without_them(checkpoint: Checkpo
     ("kind", "reason"),
     [
         ("mamba", "MambaForCausalLM keeps no key-value cache"),
-        ("bloom", "BloomForCausalLM takes no position_ids, which padding needs"),
+        ("bloom", "BloomForCausalLM takes no position_ids, which rows side by side need"),
     ],
 )
 def test_a_model_with_another_cache_or_other_positions_is_no_decoder(

@@ -1,0 +1,183 @@
+"""The fast way through a model: batches are scored, and their texts go on together in one pool.
+
+Out of memory, the budget is halved and what was under way begins anew, with what it had written as
+its draft; nothing that was given is lost or given twice.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from evaluators.budget import GIB, Budget, is_out_of_memory
+from evaluators.decoder import Decoder
+from evaluators.drafts import Drafter
+from evaluators.generation import Continuation, Endings
+from evaluators.measures import Measures
+from evaluators.passes import Done, Drafts, Seen, Tally, Unmeasured
+from evaluators.planning import Batch, pack
+from evaluators.pool import Pool, Writing
+from evaluators.prompts import Encoded, Ids
+from evaluators.scoring import Block, score
+
+LOG = logging.getLogger(__name__)
+
+NO_ROOM = (
+    "there is not enough memory for this example, even alone: free some, or lower max_new_tokens "
+    "or max_prompt_tokens under [evaluation]"
+)
+
+
+BUDGET = Budget(GIB, batch_tokens=4096, pool_rows=48)
+
+
+@dataclass(frozen=True)
+class Batched:
+    """Scores batches one after another, and carries on what they begin to write in a pool."""
+
+    decoder: Decoder
+    endings: Endings
+    temperatures: tuple[float, ...]
+    budget: Budget = BUDGET
+    tally: Tally = field(default_factory=Tally)
+
+    def run(self, batches: Sequence[Batch], drafts: Drafts) -> Iterator[list[Done]]:
+        """What the model made of each example, as soon as it is known."""
+        work = _Work(self, self.budget, deque(batches), dict(drafts))
+        while work.left:
+            if done := work.advance():
+                yield done
+
+
+@dataclass
+class _Open:
+    """An example that waits for its text."""
+
+    row: Encoded
+    targets: tuple[Measures, ...]
+
+
+@dataclass
+class _Work:
+    """A run under way. What is in none of `batches` and `_open` has been given."""
+
+    way: Batched
+    budget: Budget
+    batches: deque[Batch]
+    drafts: dict[str, tuple[Ids, ...]]
+    _pool: Pool | None = None
+    _open: dict[Writing, list[_Open]] = field(default_factory=dict)
+
+    @property
+    def left(self) -> bool:
+        """Whether any example is not done with."""
+        return bool(self.batches or self._open)
+
+    def advance(self) -> list[Done]:
+        """Scores a batch, or takes a step; gives what that finished. Never runs out of memory."""
+        scores = bool(self.batches) and (self._pool is None or not self._pool.full)
+        try:
+            with torch.inference_mode():
+                return self._score() if scores else self._step()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            LOG.warning("out of memory: %s", error)
+        return self._retreat(scores)
+
+    def _score(self) -> list[Done]:
+        way, batch = self.way, self.batches[0]
+        block = score(way.decoder, batch, way.endings.eos, way.temperatures)
+        texts, writings = self._begin(block, batch)
+        measures: list[list[Measures]] = [[] for _ in batch]
+        for one in block.scored:
+            measures[one.row].append(one.measures[: len(one.target)])
+        done = []
+        for row, found in zip(batch, measures, strict=True):
+            if row.generates and (writing := writings.get(row.prompt)) is not None:
+                self._open.setdefault(writing, []).append(_Open(row, tuple(found)))
+            else:
+                text = texts.get(row.prompt) if row.generates else None
+                done.append(Done(row, Seen(tuple(found), text)))
+        for prompt, writing in writings.items():
+            self._room().add(writing, block.cache, block.rows[prompt])
+        self.batches.popleft()
+        return done
+
+    def _begin(
+        self, block: Block, batch: Batch
+    ) -> tuple[dict[Ids, Continuation], dict[Ids, Writing]]:
+        """The texts that end within their drafts, and those that go on, by prompt."""
+        texts: dict[Ids, Continuation] = {}
+        writings: dict[Ids, Writing] = {}
+        for prompt, draft in block.drafts.items():
+            text = Continuation()
+            # One more than agreed: at the first disagreement, the argmax is the greedy token.
+            text.extend(draft.measures[: draft.agreed + 1], self.way.endings)
+            if text.ended:
+                texts[prompt] = text
+            else:
+                earlier = self.drafts.get(batch[draft.row].example.example_id, ())
+                writings[prompt] = Writing(prompt, text, Drafter(prompt, draft.target, earlier))
+        return texts, writings
+
+    def _room(self) -> Pool:
+        """The pool, made when the first text needs it."""
+        if self._pool is None:
+            decoder, endings = self.way.decoder, self.way.endings
+            rows = [row for batch in self.batches for row in batch if row.generates]
+            columns = max(len(row.prompt) for row in rows) + endings.max_new_tokens
+            room = min(len(rows), self.budget.rows(columns, decoder.token_bytes))
+            self._pool = Pool(decoder, endings, room, columns, self.way.tally.acceptance)
+        return self._pool
+
+    def _step(self) -> list[Done]:
+        assert self._pool is not None
+        ended = self._pool.step()
+        self.way.tally.steps += 1
+        done = [
+            Done(one.row, Seen(one.targets, writing.text))
+            for writing in ended
+            for one in self._open[writing]
+        ]
+        for writing in ended:
+            del self._open[writing]
+        return done
+
+    def _retreat(self, scoring: bool) -> list[Done]:
+        """Begins what was under way anew in half the memory; gives up what was under way alone."""
+        self.way.tally.out_of_memory += 1
+        under_way = {id(one.row): one.row for all_ in self._open.values() for one in all_}
+        if scoring:
+            under_way.update((id(row), row) for row in self.batches[0])
+        alone = len({row.prompt for row in under_way.values()}) == 1 and (
+            not scoring or len(under_way) == 1
+        )
+        rows = dict(under_way)
+        rows.update((id(row), row) for batch in self.batches for row in batch)
+        for writing, waiting in self._open.items():
+            for one in waiting:
+                example_id = one.row.example.example_id
+                earlier = self.drafts.get(example_id, ())
+                self.drafts[example_id] = (tuple(writing.text.tokens), *earlier)
+        self._open.clear()
+        self._pool = None
+        _release(self.way.decoder.device)
+        if not alone:
+            self.budget = self.budget.halved
+            under_way = {}
+        left = [row for number, row in rows.items() if number not in under_way]
+        self.batches = deque(pack(left, self.budget.batch_tokens))
+        return [Done(row, Unmeasured(NO_ROOM)) for row in under_way.values()]
+
+
+def _release(device: torch.device) -> None:
+    """Hands back what the failed attempt held."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,156 @@
+"""The pool of texts under way: rows of one cache that grow token by token, all in one step.
+
+A row that ends makes room for another at once, so the steps stay large until few texts are left.
+Where a step has room, drafts are verified in it: of a draft, the tokens that the model itself
+chooses are taken, so the text is the greedy one whatever was offered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from evaluators.caches import Slots
+from evaluators.decoder import Decoder, step_of
+from evaluators.drafts import Acceptance, Draft, Drafter
+from evaluators.generation import Continuation, Endings
+from evaluators.measures import Measures, measure_states
+from evaluators.prompts import Ids
+
+# New tokens of a step that cost next to nothing beside reading the weights, by kind of device.
+FREE_TOKENS = {"cpu": 12, "cuda": 128}
+
+# A draft that is right at least as often is offered also where it costs as much as it may save.
+SURE = 0.85
+
+# The tokens of a first draft and of the longest one.
+FIRST_DRAFT, LONGEST_DRAFT = 8, 64
+
+
+@dataclass(eq=False)
+class Writing:
+    """A text under way. Its prompt and all of its tokens but the newest stand in a cache."""
+
+    prompt: Ids
+    text: Continuation
+    drafter: Drafter
+    length: int = FIRST_DRAFT
+
+    @property
+    def cached(self) -> int:
+        """Its tokens in the cache, and so the position of the newest."""
+        return len(self.prompt) + len(self.text.tokens) - 1
+
+
+@dataclass
+class _Waiting:
+    writing: Writing
+    cache: Slots
+    row: int
+
+
+@dataclass
+class Pool:
+    """Texts under way in `rows` rows of `columns` tokens; what has no room yet waits."""
+
+    decoder: Decoder
+    endings: Endings
+    rows: int
+    columns: int
+    acceptance: Acceptance = field(default_factory=Acceptance)
+    steps: int = 0
+    _writings: list[Writing] = field(default_factory=list)
+    _waiting: deque[_Waiting] = field(default_factory=deque)
+    _cache: Slots | None = None
+
+    @property
+    def unended(self) -> list[Writing]:
+        """Every text that was added and has not ended."""
+        return [*self._writings, *(one.writing for one in self._waiting)]
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for a text more."""
+        return len(self._writings) + len(self._waiting) >= self.rows
+
+    def add(self, writing: Writing, cache: Slots, row: int) -> None:
+        """Takes a text whose tokens stand in the row `row` of `cache`."""
+        self._waiting.append(_Waiting(writing, cache, row))
+        self._admit()
+
+    def step(self) -> list[Writing]:
+        """Carries every text in the rows on by a token or more. Returns those that ended."""
+        drafts = self._drafts()
+        tokens = [
+            (one.text.tokens[-1], *(() if draft is None else draft.tokens))
+            for one, draft in zip(self._writings, drafts, strict=True)
+        ]
+        assert self._cache is not None
+        starts = [one.cached for one in self._writings]
+        states = self.decoder.states(step_of(starts, tokens, self.decoder.device), self._cache)
+        said = measure_states(self.decoder.logits, states, None, (), self.decoder.vocabulary)
+        self.steps += 1
+        place = 0
+        for row, (one, draft, fed) in enumerate(zip(self._writings, drafts, tokens, strict=True)):
+            part = said[place : place + len(fed)]
+            place += len(fed)
+            self._extend(row, one, draft, part)
+        return self._take_ended()
+
+    def _extend(self, row: int, one: Writing, draft: Draft | None, said: Measures) -> None:
+        """Takes from a step what follows, as far as the draft was right."""
+        right = 0
+        if draft is not None:
+            pairs = zip(draft.tokens, said.top, strict=False)
+            right = next(
+                (place for place, (token, top) in enumerate(pairs) if token != top),
+                len(draft.tokens),
+            )
+            self.acceptance.count(draft.source, len(draft.tokens), right)
+            whole = right == len(draft.tokens)
+            one.length = min(2 * one.length, LONGEST_DRAFT) if whole else max(2, one.length // 2)
+        start = one.cached
+        one.text.extend(said[: right + 1], self.endings)
+        if not said.finite.all():
+            # What is masked out must be finite: 0 times NaN is NaN.
+            assert self._cache is not None
+            self._cache.clear(row, start + right + 1, start + len(said.finite))
+
+    def _drafts(self) -> list[Draft | None]:
+        """What is offered to each text: what costs nothing, and what is nearly sure."""
+        room = FREE_TOKENS.get(self.decoder.device.type, 0) - len(self._writings)
+        share = max(0, room // max(1, len(self._writings)))
+        drafts: list[Draft | None] = []
+        for one in self._writings:
+            left = self.endings.max_new_tokens - len(one.text.tokens) - 1
+            draft = one.drafter.propose(one.text.tokens, min(one.length, left)) if left else None
+            if draft is not None and self.acceptance.share(draft.source) < SURE:
+                draft = draft._replace(tokens=draft.tokens[:share]) if share else None
+            drafts.append(draft)
+        return drafts
+
+    def _take_ended(self) -> list[Writing]:
+        """Takes out what has ended; the last row moves into a gap, and what waits comes in."""
+        assert self._cache is not None
+        ended = []
+        for row in reversed(range(len(self._writings))):
+            if not (one := self._writings[row]).text.ended:
+                continue
+            ended.append(one)
+            if not one.text.finite:
+                self._cache.clear(row, 0, self.columns)
+            last = self._writings.pop()
+            if last is not one:
+                self._cache.copy_row(row, self._cache, len(self._writings), 0, last.cached)
+                self._writings[row] = last
+        self._admit()
+        return ended
+
+    def _admit(self) -> None:
+        if self._cache is None:
+            self._cache = Slots(self.rows, self.columns)
+        while self._waiting and len(self._writings) < self.rows:
+            one = self._waiting.popleft()
+            row = len(self._writings)
+            self._cache.copy_row(row, one.cache, one.row, 0, one.writing.cached)
+            self._writings.append(one.writing)
