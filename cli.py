@@ -259,7 +259,7 @@ def show(
 ) -> None:
     """Print a view of what the log holds.
 
-    Views: checkpoints, results, regression, ranking, calibration, curriculum, hard-examples,
+    Views: checkpoints, results, regression, flips, ranking, calibration, curriculum, hard-examples,
     corrections, tests, alerts, events.
 
     Example: milepost show regression --format json

@@ -184,11 +184,19 @@ class EvaluationSettings(Section):
 
 
 class RegressionSettings(Section):
-    """`[regression]`: how much worse than the checkpoint before counts as a regression."""
+    """`[regression]`: how much worse than the checkpoint before counts as a regression.
+
+    `false_alarms` is the chance that a run of `checkpoints` in which nothing gets worse may have of
+    any REGRESSED. `cluster_by` names the field of a row's `metadata` that says which rows are of one
+    source and not independent.
+    """
 
     loss_increase: Positive = 0.15
     accuracy_drop: Share = 0.10
     min_examples: Count = 20
+    false_alarms: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
+    checkpoints: Count = 50
+    cluster_by: str = "source"
 
 
 class RankingSettings(Section):

@@ -43,7 +43,7 @@ def measured(connection: Connection, settings: Settings, run: str) -> list[Measu
     verdicts = {
         row["step"]: row
         for row in registry.find("regression", views).rows(connection, run=run)
-        if row["suite"] == "all"
+        if row["suite"] == row["difficulty"] == "all" and row["against"] == "previous"
     }
     return [
         Measured(

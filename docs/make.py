@@ -62,9 +62,15 @@ QUERIES = {
         "WHERE suite = 'easy_50' ORDER BY run, step",
     ),
     "regression": (
-        "Which checkpoints are worse than the one before, and where?",
-        "SELECT run, step, suite, reason FROM regressions\n"
-        "WHERE verdict = 'REGRESSED' ORDER BY run, step, suite",
+        "Which checkpoints are worse than the one before or the pinned one, and where?",
+        "SELECT run, step, against, suite, difficulty, reason FROM regressions\n"
+        "WHERE verdict = 'REGRESSED' ORDER BY run, step, against, suite",
+    ),
+    "flips": (
+        "Which answers turned wrong at a step where some suite was worse beyond chance?",
+        "SELECT flips.step, flips.suite, prompt, target, answer_before, answer FROM flips\n"
+        "JOIN regressions USING (run, checkpoint_id, against, suite)\n"
+        "WHERE flip = 'to wrong' AND accuracy_change < 0 AND accuracy_p_holm < 0.05",
     ),
     "ranking": (
         "Which three checkpoints are best?",

@@ -81,12 +81,13 @@ WORSE = Group(
     "Is it getting worse, and where",
     (
         Query(
-            "Is the newest checkpoint worse than the one before, and where?",
+            "Is the newest checkpoint worse than the one before or the pinned one, and where?",
             """
-SELECT run, step, baseline_step, suite, difficulty, loss_change, accuracy_change, verdict, reason
+SELECT run, step, against, baseline_step, suite, difficulty, loss_change, accuracy_change, verdict,
+    reason
 FROM regressions
 WHERE step = (SELECT max(step) FROM regressions AS one WHERE one.run = regressions.run)
-ORDER BY run, suite, difficulty
+ORDER BY run, against DESC, suite, difficulty
 """,
         ),
         Query(
@@ -102,17 +103,18 @@ ORDER BY regressions DESC, run, suite
         Query(
             "Which falls of the accuracy does chance not explain?",
             """
-SELECT run, step, suite, difficulty, accuracy_before, accuracy, accuracy_p, n
+SELECT run, step, against, suite, difficulty, accuracy_before, accuracy, accuracy_low,
+    accuracy_high, accuracy_p_holm, n
 FROM regressions
-WHERE accuracy_change < 0 AND accuracy_p < 0.05
+WHERE accuracy_change < 0 AND accuracy_p_holm < 0.05
 ORDER BY accuracy_change
 """,
         ),
         Query(
             "Which comparisons rest on too little to tell?",
             """
-SELECT run, step, suite, n, reason FROM regressions
-WHERE verdict IN ('INCONCLUSIVE', 'FAILED') ORDER BY run, step, suite
+SELECT run, step, against, suite, n, accuracy_detectable, reason FROM regressions
+WHERE verdict IN ('INCONCLUSIVE', 'FAILED') ORDER BY run, step, against, suite
 """,
         ),
         Query(

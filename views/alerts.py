@@ -2,7 +2,7 @@
 
 | kind                | severity | when                                                            |
 |---------------------|----------|-----------------------------------------------------------------|
-| regression          | critical | a checkpoint REGRESSED against the one before it                |
+| regression          | critical | a checkpoint REGRESSED against the one before, or the baseline  |
 | failed_evaluation   | critical | an evaluation failed; warning if trying again can help          |
 | failing_test        | warning  | a checkpoint is below the threshold of a suite                  |
 | rejected_checkpoint | warning  | a folder looks like a checkpoint and cannot become one          |
@@ -34,16 +34,18 @@ from sqlalchemy import (
 
 from settings import Settings
 from store.events import (
+    BaselinePinned,
     CheckpointArrived,
     CheckpointRejected,
     SyncCompleted,
     SyncFailed,
 )
-from store.lifecycle import CHECKPOINT, EVALUATION, REJECTED
+from store.lifecycle import BASELINE, CHECKPOINT, EVALUATION, REJECTED
 from store.log import Recorded
 from store.projections import Projection
 from store.schema import INTEGER, TEXT, derived
-from views.regression import ALL, REGRESSION
+from views.judging import place
+from views.regression import PINNED, REGRESSION
 from views.scope import CHANGES, SUBJECT, by_difficulty, touched
 from views.test_results import TEST_RESULT
 from views.view import Column, View
@@ -91,7 +93,7 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
     runs = set(touched(connection, events).runs)
     for recorded in events:
         match recorded.event:
-            case CheckpointArrived() | CheckpointRejected() as event:
+            case BaselinePinned() | CheckpointArrived() | CheckpointRejected() as event:
                 runs.add(event.run)
             case SyncCompleted() | SyncFailed() as event:
                 _follow_sync(connection, event, recorded.recorded_at)
@@ -134,12 +136,16 @@ def _derive_run(connection: Connection, run: str) -> None:
 
 
 def _regressions(connection: Connection, run: str) -> list[Alert]:
-    """One a checkpoint, raised when the later of the two evaluations ended."""
+    """One a checkpoint, raised when the log first held what it compares."""
     now, before = EVALUATION.alias(), EVALUATION.alias()
+    pinned_at = connection.execute(
+        select(BASELINE.c.pinned_at).where(BASELINE.c.run == run)
+    ).scalar()
     rows = connection.execute(
         select(
             REGRESSION.c.checkpoint_id,
             REGRESSION.c.step,
+            REGRESSION.c.against,
             REGRESSION.c.baseline_step,
             REGRESSION.c.suite,
             REGRESSION.c.difficulty,
@@ -153,6 +159,7 @@ def _regressions(connection: Connection, run: str) -> list[Alert]:
         .order_by(
             REGRESSION.c.step,
             REGRESSION.c.checkpoint_id,
+            REGRESSION.c.against.desc(),
             REGRESSION.c.suite,
             by_difficulty(REGRESSION.c.difficulty),
             REGRESSION.c.difficulty,
@@ -164,16 +171,34 @@ def _regressions(connection: Connection, run: str) -> list[Alert]:
             run,
             group[0],
             severity="critical",
-            title=f"Step {group[0].step} is worse than step {group[0].baseline_step}",
+            title=f"Step {group[0].step} is worse than {_than(group)}",
             detail=" ".join(f"{_where(one)}: {one.reason}" for one in group),
-            raised_at=max(group[0].finished_at, group[0].finished_before),
+            raised_at=min(_true_since(one, pinned_at) for one in group),
         )
         for group in _by_checkpoint(rows)
     ]
 
 
+def _true_since(row: Any, pinned_at: str | None) -> str:
+    """When the log first held both evaluations, and the pin where one is compared with it."""
+    ended: str = max(row.finished_at, row.finished_before)
+    return max(ended, pinned_at or "") if row.against == PINNED else ended
+
+
+def _than(group: Sequence[Any]) -> str:
+    """What a checkpoint is worse than: the step before it, the pinned one, or both."""
+    steps = {one.against: one.baseline_step for one in group}
+    return " and ".join(
+        f"{'the pinned step' if against == PINNED else 'step'} {step}"
+        for against, step in steps.items()
+    )
+
+
 def _where(row: Any) -> str:
-    return "Overall" if row.suite == ALL else f"{row.suite}, {row.difficulty}"
+    named = place(row.suite, row.difficulty)
+    return (
+        f"{named}, against the pinned step {row.baseline_step}" if row.against == PINNED else named
+    )
 
 
 def _failed_evaluations(connection: Connection, run: str) -> list[Alert]:
@@ -311,10 +336,16 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
         projections=(
             Projection(
                 name="alerts",
-                version=1,
+                version=2,
                 tables=(ALERT,),
                 listens=CHANGES
-                | {CheckpointArrived, CheckpointRejected, SyncCompleted, SyncFailed},
+                | {
+                    BaselinePinned,
+                    CheckpointArrived,
+                    CheckpointRejected,
+                    SyncCompleted,
+                    SyncFailed,
+                },
                 derive=derive,
                 reads=("lifecycle", "regression", "test_results"),
             ),

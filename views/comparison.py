@@ -1,111 +1,86 @@
-"""The rule for a regression: did a checkpoint get worse than the one before, beyond chance?
+"""Two checkpoints over the same examples: how much did loss and accuracy change, and how surely?
 
-Pure functions over the answers of two checkpoints, paired row by row. Two things are asked of the
-loss and of the accuracy, each on its own:
-
-- the limit: is it worse by more than the settings allow?
-- the evidence: is it worse with p < 0.05 in a paired test, two-sided? For accuracy that is
-  McNemar's exact test on right and wrong; for loss Student's paired t-test on each example's
-  summed negative log-likelihood, whose mean difference is the change of the token-weighted loss.
-
-REGRESSED needs both for the same measure, SUSPECT either one. A measure with fewer pairs than
-`min_examples` is not judged, and INCONCLUSIVE means that neither could be.
+Pure functions over the answers of two checkpoints, paired row by row. Examples that share a source
+rise and fall together, so all that is said of chance rests on clusters: intervals are Student's
+with a cluster-robust standard error, and p-values come from flipping the signs of whole clusters.
+With one example a cluster, that is McNemar's exact test for right and wrong, and the paired
+permutation test for the summed negative log-likelihood, whose mean difference is the change of the
+token-weighted loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from settings import RegressionSettings
 from views.answers import Answers
-from views.statistics import mcnemar, paired_t, total
-from views.words import percent, signed
+from views.permutation import sign_flip, sign_flip_of_counts
+from views.statistics import Interval, detectable, ratio_se, t_interval, total
 
-Verdict = Literal["OK", "SUSPECT", "REGRESSED", "INCONCLUSIVE", "FAILED"]
-
-SIGNIFICANT = 0.05
-# A change this close to its limit is at it, and a limit may be reached; a loss this small is 0.
+# A loss this small is 0, and has no relative change.
 ROUNDING = 1e-9
 
 
 class Pairs(NamedTuple):
-    """The same predictions at two checkpoints: two tables of equal length, row by row."""
+    """The same predictions at two checkpoints, row by row; `cluster` numbers what stands together.
+
+    Rows with the same number are of one example or of one source.
+    """
 
     now: Answers
     before: Answers
+    cluster: NDArray[np.int64]
 
     def where(self, rows: NDArray[np.bool_]) -> Pairs:
         """Some of the pairs, picked by a mask."""
-        return Pairs(self.now[rows], self.before[rows])
+        return Pairs(self.now[rows], self.before[rows], self.cluster[rows])
 
 
-class Change(NamedTuple):
-    """How loss and accuracy changed over `n` examples, and what to think of it.
+class Measured(NamedTuple):
+    """One measure over `pairs`, which are of so many `clusters`.
 
-    `loss_change` is relative to `loss_before`, `accuracy_change` in shares; the p-values are of the
-    paired tests. None is what could not be measured.
+    `change` and its 95 % `interval` are relative to `before` for the loss (None where that is 0),
+    and in shares for the accuracy; `detectable` is the smallest change, without its sign, that so
+    many examples show in 80 % of cases. `p` is two-sided. None is what could not be measured.
     """
 
-    n: int
-    verdict: Verdict
-    reason: str
-    loss: float | None = None
-    loss_before: float | None = None
-    loss_change: float | None = None
-    loss_p: float | None = None
-    accuracy: float | None = None
-    accuracy_before: float | None = None
-    accuracy_change: float | None = None
-    accuracy_p: float | None = None
-
-
-class _Judged(NamedTuple):
-    """One measure before and after, with the two questions answered; `change` > 0 is more."""
-
     pairs: int
+    clusters: int
     now: float
     before: float
     change: float | None
-    p: float | None
-    over_limit: bool
-    evident: bool
-    text: str
+    interval: Interval | None
+    detectable: float | None
+    p: float
 
 
-def alone(answers: Answers, reason: str) -> Change:
-    """Measured answers that have nothing to be compared with, for the given reason."""
-    return Change(
-        n=len(answers),
-        verdict="INCONCLUSIVE",
-        reason=reason,
-        loss=_loss(answers),
-        accuracy=_accuracy(answers),
-    )
+class Compared(NamedTuple):
+    """Both measures over `n` comparable pairs, and how many answers flipped."""
+
+    n: int
+    clusters: int
+    loss: Measured | None
+    accuracy: Measured | None
+    to_wrong: int | None
+    to_right: int | None
 
 
-def compare(pairs: Pairs, settings: RegressionSettings) -> Change:
+def compare(pairs: Pairs) -> Compared:
     """The change over pairs that are comparable, each of them."""
-    loss, accuracy = _judge_loss(pairs, settings), _judge_accuracy(pairs, settings)
-    judged = [one for one in (loss, accuracy) if one is not None]
-    n = len(pairs.now)
-    verdict, conclusion = _conclude(judged, n, settings)
-    change = Change(n, verdict, "; ".join(one.text for one in judged) + f". {conclusion}")
-    if loss is not None:
-        change = change._replace(
-            loss=loss.now, loss_before=loss.before, loss_change=loss.change, loss_p=loss.p
-        )
-    if accuracy is not None:
-        change = change._replace(
-            accuracy=accuracy.now,
-            accuracy_before=accuracy.before,
-            accuracy_change=accuracy.change,
-            accuracy_p=accuracy.p,
-        )
-    return change
+    graded = pairs.where(_both_graded(pairs))
+    right, was_right = graded.now.right, graded.before.right
+    there = len(right) > 0
+    return Compared(
+        n=len(pairs.now),
+        clusters=len(np.unique(pairs.cluster)),
+        loss=_loss_change(pairs.where(_both_scored(pairs))),
+        accuracy=_accuracy_change(graded) if there else None,
+        to_wrong=int((was_right & ~right).sum()) if there else None,
+        to_right=int((right & ~was_right).sum()) if there else None,
+    )
 
 
 def measured(answers: Answers) -> NDArray[np.bool_]:
@@ -118,97 +93,87 @@ def comparable(pairs: Pairs) -> NDArray[np.bool_]:
     return _both_scored(pairs) | _both_graded(pairs)
 
 
-def _conclude(
-    judged: Sequence[_Judged], n: int, settings: RegressionSettings
-) -> tuple[Verdict, str]:
-    enough = [one for one in judged if one.pairs >= settings.min_examples]
-    if not enough:
-        return (
-            "INCONCLUSIVE",
-            f"Too few examples to judge: {n}, and at least {settings.min_examples} are needed.",
-        )
-    if any(one.over_limit and one.evident for one in enough):
-        return "REGRESSED", "Worse than the limit allows, and beyond chance."
-    if any(one.over_limit for one in enough):
-        return "SUSPECT", f"Worse than the limit allows, but chance could do that on {n} examples."
-    if any(one.evident for one in enough):
-        return "SUSPECT", "Within the limits, but worse beyond chance."
-    return "OK", "Within the limits."
-
-
-def _judge_loss(pairs: Pairs, settings: RegressionSettings) -> _Judged | None:
-    paired = pairs.where(_both_scored(pairs))
-    now, before = _loss(paired.now), _loss(paired.before)
-    if now is None or before is None:
-        return None
-    change = (now - before) / before if before > ROUNDING else None
-    differences = paired.before.target_logprob - paired.now.target_logprob
-    p = paired_t(differences) if len(differences) > 1 else None
-    limit = settings.loss_increase
-    by = "no relative change from 0" if change is None else f"{signed(100 * change)} %"
-    return _Judged(
-        pairs=len(differences),
-        now=now,
-        before=before,
-        change=change,
-        p=p,
-        over_limit=change is not None and change > limit + ROUNDING,
-        evident=p is not None and p < SIGNIFICANT and total(differences) > 0.0,
-        text=f"loss {before:.3f} → {now:.3f} ({by}, limit +{100 * limit:g} %{_with_p(p)})",
-    )
-
-
-def _judge_accuracy(pairs: Pairs, settings: RegressionSettings) -> _Judged | None:
-    paired = pairs.where(_both_graded(pairs))
-    now, before = _accuracy(paired.now), _accuracy(paired.before)
-    if now is None or before is None:
-        return None
-    right, was_right = paired.now.right, paired.before.right
-    lost = int((was_right & ~right).sum())
-    won = int((right & ~was_right).sum())
-    change = (won - lost) / len(right)
-    p = mcnemar(lost, won)
-    limit = settings.accuracy_drop
-    return _Judged(
-        pairs=len(right),
-        now=now,
-        before=before,
-        change=change,
-        p=p,
-        over_limit=-change > limit + ROUNDING,
-        evident=p < SIGNIFICANT and lost > won,
-        text=(
-            f"accuracy {percent(before)} → {percent(now)} ({signed(100 * change)} points, "
-            f"limit −{100 * limit:g}{_with_p(p)})"
-        ),
-    )
-
-
-def _both_scored(pairs: Pairs) -> NDArray[np.bool_]:
-    """A target without a token has no loss."""
-    now, before = pairs
-    tokens = np.minimum(now.target_tokens, before.target_tokens)
-    return now.has_target & before.has_target & (tokens > 0)
-
-
-def _both_graded(pairs: Pairs) -> NDArray[np.bool_]:
-    """Right and wrong by two graders are not the same question."""
-    now, before = pairs
-    return now.graded & before.graded & now.grader.equal(before.grader)
-
-
-def _loss(answers: Answers) -> float | None:
+def loss_of(answers: Answers) -> float | None:
     """Nats a token; None without a scored token."""
     tokens = int(answers.target_tokens.sum())
     return total(-answers.target_logprob[answers.has_target]) / tokens if tokens else None
 
 
-def _accuracy(answers: Answers) -> float | None:
+def accuracy_of(answers: Answers) -> float | None:
+    """The share of graded answers that is right; None without one."""
     graded = int(answers.graded.sum())
     return int(answers.right.sum()) / graded if graded else None
 
 
-def _with_p(p: float | None) -> str:
-    if p is None:
-        return ""
-    return ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+def _loss_change(pairs: Pairs) -> Measured | None:
+    """By the ratio of the two sums over all tokens."""
+    now, before = loss_of(pairs.now), loss_of(pairs.before)
+    if now is None or before is None:
+        return None
+    nll, nll_before = -pairs.now.target_logprob, -pairs.before.target_logprob
+    differences = _by_cluster(nll - nll_before, pairs.cluster)
+    clusters = len(differences)
+    change, interval, least = None, None, None
+    if before > ROUNDING:
+        ratio = now / before
+        change = ratio - 1.0
+        sums, sums_before = _by_cluster(nll, pairs.cluster), _by_cluster(nll_before, pairs.cluster)
+        se = ratio_se(sums, sums_before)
+        if se is not None:
+            # Another tokenizer makes other tokens of a target, and the ratio is that of the means.
+            se *= ratio * total(nll_before) / total(nll) if total(nll) > 0.0 else 1.0
+            interval, least = t_interval(change, se, clusters), detectable(se)
+    return Measured(
+        len(nll), clusters, now, before, change, interval, least, sign_flip(differences)
+    )
+
+
+def _accuracy_change(pairs: Pairs) -> Measured:
+    """By the mean difference of right and wrong.
+
+    To the squared standard error that of one more flipped answer is added, as Agresti and Min do
+    (2005, Simple improved confidence intervals for comparing matched proportions): without a flip
+    among 20 answers a change is unlikely, and not impossible.
+    """
+    now, before = pairs.now.right, pairs.before.right
+    n = len(now)
+    flips = now.astype(np.int64) - before.astype(np.int64)
+    differences = _by_cluster(flips, pairs.cluster)
+    sizes = _by_cluster(np.ones(n, np.int64), pairs.cluster)
+    change = int(flips.sum()) / n
+    interval, least = None, None
+    se = ratio_se(differences, sizes)
+    if se is not None:
+        se = math.hypot(se, 1 / n)
+        low, high = t_interval(change, se, len(sizes))
+        interval, least = Interval(max(-1.0, low), min(1.0, high)), detectable(se)
+    return Measured(
+        n,
+        len(sizes),
+        int(now.sum()) / n,
+        int(before.sum()) / n,
+        change,
+        interval,
+        least,
+        sign_flip_of_counts(np.rint(differences).astype(np.int64)),
+    )
+
+
+def _by_cluster(
+    numbers: NDArray[np.float64 | np.int64], cluster: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The sum of each cluster, in the order of their numbers."""
+    _, places = np.unique(cluster, return_inverse=True)
+    return np.asarray(np.bincount(places, weights=numbers), np.float64)
+
+
+def _both_scored(pairs: Pairs) -> NDArray[np.bool_]:
+    """A target without a token has no loss."""
+    tokens = np.minimum(pairs.now.target_tokens, pairs.before.target_tokens)
+    return pairs.now.has_target & pairs.before.has_target & (tokens > 0)
+
+
+def _both_graded(pairs: Pairs) -> NDArray[np.bool_]:
+    """Right and wrong by two graders are not the same question."""
+    now, before = pairs.now, pairs.before
+    return now.graded & before.graded & now.grader.equal(before.grader)

@@ -14,6 +14,7 @@ from views import (
     checkpoints,
     corrections,
     curriculum,
+    flips,
     hard_examples,
     ranking,
     regression,
@@ -26,6 +27,7 @@ MODULES = (
     checkpoints,
     results,
     regression,
+    flips,
     ranking,
     calibration,
     curriculum,
@@ -42,8 +44,9 @@ def views(settings: Settings) -> list[View]:
 
 
 def projections(settings: Settings) -> list[Projection]:
-    """What the runner derives, each after what it reads."""
-    return [LIFECYCLE, *(one for view in views(settings) for one in view.projections)]
+    """What the runner derives, each after what it reads and once, whatever views are made of it."""
+    made = {one.name: one for view in views(settings) for one in view.projections}
+    return [LIFECYCLE, *made.values()]
 
 
 def needed_by(view: View, known: Sequence[Projection]) -> list[Projection]:

@@ -15,6 +15,7 @@ def compared(step: int, suite: str = "all", verdict: str = "OK", **columns: Any)
         "run": "run",
         "checkpoint_id": f"c{step}",
         "step": step,
+        "against": "previous",
         "baseline_step": step - 80 if step > 80 else None,
         "suite": suite,
         "difficulty": suite,
@@ -65,6 +66,16 @@ def test_a_regression_of_the_whole_alone_is_over_all_examples() -> None:
     rows = [compared(640, verdict="REGRESSED", loss_change=0.2), compared(640, "easy")]
     sentence = judge([], rows, [ranked(560)]).sentence
     assert sentence == "Step 640 is worse than 560 over all examples: loss +20 %. Keep step 560."
+
+
+def test_a_checkpoint_that_only_the_pinned_one_is_better_than() -> None:
+    pinned: Row = {"against": "pinned", "baseline_step": 80, "loss_change": 0.2}
+    rows = [compared(640), compared(640, "easy"), compared(640, **pinned)]
+    assert judge([], rows, [ranked(640)]).word == "Best so far"
+    rows.append(compared(640, "easy", "REGRESSED", **pinned))
+    assert judge([], rows, [ranked(560)]).sentence == (
+        "Step 640 is worse than the pinned step 80 on easy: loss +20 %. Keep step 560."
+    )
 
 
 def test_a_regressed_checkpoint_that_still_ranks_first_is_to_be_looked_at() -> None:

@@ -87,13 +87,13 @@ def populate(file: Path, populated: Path, only: Sequence[str] | None = None) -> 
     with opened(file) as client:
         client.execute("ATTACH ? AS there", (str(populated),))
 
-        def copy(table: str, where: str = "") -> None:
+        def copy(table: str, where: str = "", verb: str = "INSERT") -> None:
             names = [
                 one for one in columns(client, table) if one in columns(client, table, "there")
             ]
             listed = ", ".join(names)
             client.execute(
-                f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM there.{table} {where}"
+                f"{verb} INTO main.{table} ({listed}) SELECT {listed} FROM there.{table} {where}"
             )
 
         client.execute("BEGIN")
@@ -102,7 +102,8 @@ def populate(file: Path, populated: Path, only: Sequence[str] | None = None) -> 
                 copy(table, f"WHERE position = {position}")
         derived = tables(client) & tables(client, "there") if only is None else set(only)
         for table in sorted(derived - set(FACTS)):
-            copy(table)
+            # Two rows of now may have had one key then.
+            copy(table, verb="INSERT OR IGNORE")
         client.execute("COMMIT")
 
 

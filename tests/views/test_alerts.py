@@ -15,6 +15,7 @@ from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import (
     answered,
+    pinned,
     rejected,
     settings_with_tests,
     shown,
@@ -66,8 +67,8 @@ def test_a_regression_is_one_alert_that_names_the_suites(engine: Engine) -> None
     assert only(row, "run", "checkpoint_id", "step") == ("run", worse, 200)
     assert only(row, "kind", "severity") == ("regression", "critical")
     assert row["title"] == "Step 200 is worse than step 100"
-    assert row["detail"].startswith("Overall: loss ")
-    assert " easy, easy: loss " in row["detail"]
+    assert row["detail"].startswith("Overall: Accuracy is worse than the limit allows")
+    assert " easy, easy: Accuracy is worse" in row["detail"]
     assert row["subject"] == f"checkpoint/{worse}"
 
 
@@ -177,3 +178,17 @@ def test_an_alert_of_one_run_leaves_those_of_others(engine: Engine) -> None:
         ("other", "failed_evaluation"),
         ("run", "sync_failed"),
     ]
+
+
+def test_a_checkpoint_that_is_worse_than_the_pinned_one_says_so(engine: Engine) -> None:
+    examples = register(engine)
+    first = evaluate(engine, 100, examples, 28)
+    evaluate(engine, 200, examples, 20)
+    evaluate(engine, 300, examples, 10)
+    assert "pinned" not in str(raised(engine))
+    log.append(engine, pinned("run", first, 100))
+    (row,) = (one for one in raised(engine) if "pinned" in one["title"])
+    assert row["title"] == "Step 300 is worse than the pinned step 100"
+    assert row["detail"].startswith("Overall, against the pinned step 100: Accuracy is")
+    log.append(engine, pinned("run", None, None))
+    assert "pinned" not in str(raised(engine))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from views.statistics import mcnemar, paired_t, ratio_se, share_se, wilson
+from views.statistics import (
+    detectable,
+    holm,
+    mcnemar,
+    ratio_se,
+    share_se,
+    t_interval,
+    wilson,
+)
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -63,23 +70,35 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar(0, 0) == 1.0
 
 
-@settings(deadline=None)
-@given(st.lists(st.floats(-50, 50).map(lambda x: round(x, 3)), min_size=3, max_size=40))
-def test_paired_t_is_that_of_scipy(differences: list[float]) -> None:
-    if np.ptp(differences) < 0.01:
-        differences = [*differences, differences[0] + 1.0]
-    expected = stats.ttest_1samp(differences, 0.0).pvalue
-    assert paired_t(np.array(differences)) == pytest.approx(float(expected), rel=1e-9, abs=1e-300)
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    expected = multipletests(p_values, method="holm")[1].tolist() if p_values else []
+    assert holm(p_values) == pytest.approx(expected)
 
 
-def test_differences_without_spread_are_certain() -> None:
-    assert paired_t(np.zeros(3)) == 1.0
-    assert paired_t(np.full(3, 0.5)) == 0.0
+def test_holm_by_hand() -> None:
+    # 3 · 0.01; then 2 · 0.04; then 0.05, which may not be less than the one before.
+    assert holm([0.04, 0.01, 0.05]) == pytest.approx([0.08, 0.03, 0.08])
 
 
-def test_paired_t_by_hand() -> None:
-    # Mean 2, variance 2/3, n = 4: t = 2 / sqrt(2/3 / 4) with 3 degrees of freedom.
-    differences = [1.0, 2.0, 3.0, 2.0]
-    spread = math.sqrt(2 / 3)
-    t = 2 / (spread / 2)
-    assert paired_t(np.array(differences)) == pytest.approx(2 * stats.t.sf(t, df=3))
+def test_the_interval_is_that_of_least_squares_with_clusters() -> None:
+    random = np.random.default_rng(2)
+    cluster = random.integers(0, 12, 80)
+    numbers = random.normal(0.3, 1.0, 80) + random.normal(0.0, 1.0, 12)[cluster]
+    _, places = np.unique(cluster, return_inverse=True)
+    sums, sizes = np.bincount(places, numbers), np.bincount(places)
+    se = ratio_se(sums, sizes)
+    assert se is not None
+    fitted = OLS(numbers, np.ones(80)).fit(
+        cov_type="cluster",
+        cov_kwds={"groups": cluster, "df_correction": True},
+        use_t=True,
+    )
+    # statsmodels corrects by (n − 1) / (n − 1) as well, which is 1 for a constant alone.
+    assert t_interval(numbers.mean(), se, len(sizes)) == pytest.approx(fitted.conf_int()[0])
+
+
+def test_the_detectable_change_is_found_in_four_of_five_cases() -> None:
+    se = 0.04
+    power = stats.norm.sf(stats.norm.isf(0.025) - detectable(se) / se)
+    assert power == pytest.approx(0.8)

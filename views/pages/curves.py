@@ -10,6 +10,7 @@ import altair as alt
 from views.pages import charts, words
 from views.pages.charts import Row
 from views.pages.meanings import meaning_of_difficulty
+from views.regression import PREVIOUS
 
 # Half the width of a 95 % interval, in standard errors.
 Z = 1.96
@@ -44,6 +45,7 @@ def curve_rows(results: Sequence[Row], regressions: Sequence[Row], measure: Meas
     verdicts = {
         (row["checkpoint_id"], row["suite"], row["difficulty"]): row["verdict"]
         for row in regressions
+        if row["against"] == PREVIOUS
     }
     return [
         {

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from views.judging import ALL
 from views.pages import layout, tiles, verdict, words
 from views.pages.meanings import ICONS, tone_of
 from views.pages.reading import Here, Row
 from views.pages.table import newest_first, table
-from views.regression import ALL
 
 COLUMNS = (
     "step", "baseline_step", "suite", "difficulty", "verdict", "loss_change", "accuracy_change",

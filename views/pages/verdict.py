@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from views.judging import ALL
 from views.pages import words
 from views.pages.meanings import Tone
-from views.regression import ALL
+from views.regression import PREVIOUS
 
 Row = dict[str, Any]
 
@@ -34,26 +35,35 @@ def judge(
     checkpoints: Sequence[Row], regressions: Sequence[Row], ranking: Sequence[Row]
 ) -> Verdict:
     """The verdict on one run, from its rows of these three views, in the views' order."""
-    totals = [row for row in regressions if row["suite"] == ALL]
     keep = best(ranking)
-    if not totals:
+    if not regressions:
         return _nothing_ended(checkpoints)
-    newest = totals[-1]
-    groups = [
-        row
-        for row in regressions
-        if row["checkpoint_id"] == newest["checkpoint_id"] and row["suite"] != ALL
-    ]
+    about = [row for row in regressions if row["checkpoint_id"] == regressions[-1]["checkpoint_id"]]
+    totals = [row for row in about if _is_total(row)]
+    groups = [row for row in about if not _is_total(row)]
+    # The rows against the checkpoint before it come first.
+    newest = totals[0]
     if newest["verdict"] == "FAILED":
         return _failed(newest, keep)
     for verdict in ("REGRESSED", "SUSPECT"):
-        worse = [row for row in groups if row["verdict"] == verdict]
-        if worse or newest["verdict"] == verdict:
-            return _worse(newest, worse, keep, certain=verdict == "REGRESSED")
-    unmeasured = [row for row in groups if row["verdict"] == "FAILED"]
+        for total in totals:
+            worse = [
+                row
+                for row in groups
+                if row["verdict"] == verdict and row["against"] == total["against"]
+            ]
+            if worse or total["verdict"] == verdict:
+                return _worse(total, worse, keep, certain=verdict == "REGRESSED")
+    unmeasured = [
+        row for row in groups if row["verdict"] == "FAILED" and row["against"] == PREVIOUS
+    ]
     if unmeasured:
         return _partly_failed(newest, unmeasured, keep)
     return _no_worse(newest, keep)
+
+
+def _is_total(row: Row) -> bool:
+    return bool(row["suite"] == row["difficulty"] == ALL)
 
 
 def best(ranking: Sequence[Row]) -> Row | None:
@@ -75,7 +85,7 @@ def looking_back(regressions: Sequence[Row]) -> str | None:
     last = steps[step]
     where = "" if last["suite"] == ALL else f" on {labels([last])[0]}"
     sentence = (
-        f"Earlier in this run, step {step} was worse than {last['baseline_step']}{where}: "
+        f"Earlier in this run, step {step} was worse than {_compared_with(last)}{where}: "
         f"{change(last)}."
     )
     if others:
@@ -89,7 +99,8 @@ def labels(groups: Sequence[Row]) -> list[str]:
     times = Counter(row["difficulty"] for row in groups)
     return [
         row["difficulty"]
-        if times[row["difficulty"]] == 1 and row["difficulty"] in ("easy", "medium", "hard")
+        if row["suite"] == ALL
+        or (times[row["difficulty"]] == 1 and row["difficulty"] in ("easy", "medium", "hard"))
         else row["suite"]
         for row in groups
     ]
@@ -144,7 +155,7 @@ def _worse(newest: Row, worse: Sequence[Row], keep: Row | None, *, certain: bool
     said = worse[0] if len(worse) == 1 else newest
     where = f" on {words.listed(labels(worse))}" if worse else " over all examples"
     numbers = change(said)
-    step, before = newest["step"], newest["baseline_step"]
+    step, before = newest["step"], _compared_with(newest)
     verb = "is" if certain else "may be"
     sentence = f"Step {step} {verb} worse than {before}{where}" + (numbers and f": {numbers}") + "."
     if keep is not None and keep["step"] == step:
@@ -155,6 +166,11 @@ def _worse(newest: Row, worse: Sequence[Row], keep: Row | None, *, certain: bool
         sentence += " The next checkpoint will tell."
     word, tone = ("Regressed", "bad") if certain else ("Suspect", "warning")
     return Verdict("bad" if tone == "bad" else "warning", word, sentence, said["reason"], keep)
+
+
+def _compared_with(row: Row) -> str:
+    step = row["baseline_step"]
+    return f"{step}" if row["against"] == PREVIOUS else f"the pinned step {step}"
 
 
 def _no_worse(newest: Row, keep: Row | None) -> Verdict:
