@@ -260,7 +260,7 @@ def show(
     """Print a view of what the log holds.
 
     Views: checkpoints, results, regression, flips, ranking, calibration, curriculum, hard-examples,
-    corrections, tests, alerts, events.
+    corrections, tests, failed-examples, alerts, events.
 
     Example: milepost show regression --format json
     Example: milepost show ranking --as-of 2026-11-24T10:30

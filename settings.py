@@ -23,6 +23,7 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -199,6 +200,19 @@ class RegressionSettings(Section):
     cluster_by: str = "source"
 
 
+class SuiteTestSettings(Section):
+    """`[tests]`: how much less accuracy than before is a drop, and how much is critical."""
+
+    drop: Share = 0.05
+    critical_drop: Share = 0.15
+
+    @model_validator(mode="after")
+    def _in_order(self) -> SuiteTestSettings:
+        if self.critical_drop < self.drop:
+            raise ValueError("critical_drop must be at least drop")
+        return self
+
+
 class RankingSettings(Section):
     """`[ranking]`: the weights of the composite score; they are scaled to sum to 1."""
 
@@ -250,6 +264,7 @@ class Settings(BaseSettings):
     suite: tuple[SuiteSettings, ...] = ()
     evaluation: EvaluationSettings = EvaluationSettings()
     regression: RegressionSettings = RegressionSettings()
+    tests: SuiteTestSettings = SuiteTestSettings()
     ranking: RankingSettings = RankingSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     curriculum: CurriculumSettings = CurriculumSettings()

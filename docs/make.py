@@ -101,6 +101,10 @@ QUERIES = {
         "Which suites fail their threshold?",
         "SELECT run, step, suite, accuracy, threshold FROM test_results WHERE passed = 0",
     ),
+    "failed-examples": (
+        "What did the newest checkpoint say in place of the right answer?",
+        "SELECT suite, prompt, target, generated_text, error_class FROM failed_examples",
+    ),
     "alerts": (
         "What needs a look, newest first?",
         "SELECT raised_at, severity, title FROM alerts ORDER BY raised_at DESC",
@@ -136,9 +140,9 @@ SELECT run, step, avg(loss) AS loss FROM milepost.results GROUP BY run, step ORD
 Where there is no internet, `pip install duckdb-extension-sqlite-scanner` in the version of duckdb
 brings the file that `INSTALL` would fetch, and `LOAD '…/sqlite_scanner.duckdb_extension'` takes it.
 
-DuckDB runs a view's own SQL, and three views use functions that only SQLite has: `predictions`,
-`hard_examples` and `corrections`. `sqlite_query` hands a query to SQLite itself. All columns of its
-answer are text, so numbers want a CAST:
+DuckDB runs a view's own SQL, and those that show prompts use functions that only SQLite has:
+`predictions`, `flips`, `hard_examples`, `corrections` and `failed_examples`. `sqlite_query` hands a
+query to SQLite itself. All columns of its answer are text, so numbers want a CAST:
 
 ```sql
 SELECT difficulty, count(*) AS n, avg(CAST(loss AS DOUBLE)) AS loss

@@ -14,6 +14,7 @@ from views import (
     checkpoints,
     corrections,
     curriculum,
+    failed_examples,
     flips,
     hard_examples,
     ranking,
@@ -34,6 +35,7 @@ MODULES = (
     hard_examples,
     corrections,
     test_results,
+    failed_examples,
     alerts,
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from views.scope import SUBJECT
+from views.test_results import MEASURED, SUITE
 from views.view import Column
 
 
@@ -123,4 +124,16 @@ EVENTS = Relation(
     ),
 )  # fmt: skip
 
-RELATIONS = (PREDICTIONS, EVALUATIONS, EVENTS)
+TEST_DIFFICULTIES = Relation(
+    "test_difficulties",
+    "One difficulty of a suite's test: the same numbers as in test_results, for those examples.",
+    (
+        *SUBJECT,
+        SUITE,
+        Column("difficulty", "Difficulty", "text", "The example's own, or else the suite's."),
+        *MEASURED,
+        Column("reason", "Reason", "text", "Why a number is missing, or what it leaves out."),
+    ),
+)  # fmt: skip
+
+RELATIONS = (PREDICTIONS, EVALUATIONS, TEST_DIFFICULTIES, EVENTS)

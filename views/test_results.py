@@ -1,29 +1,42 @@
 """Tests: which checkpoints reach the accuracy that milepost.toml asks for, suite by suite.
 
 A validation suite with a `pass_threshold` is a test; one without is UNTESTED. Where nothing was
-measured the test is FAILED, which is neither a pass nor a fail.
+measured the test is FAILED, which is neither a pass nor a fail. The rules are in views.test_rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, Index, PrimaryKeyConstraint, Table
 
-from settings import Settings
+from settings import Settings, SuiteTestSettings
 from store.projections import Derive, Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived, dumps
 from views.answers import VALIDATION
-from views.scope import CHANGES, SUBJECT, Result, per_run, results_of, rewrite
+from views.scope import CHANGES, SUBJECT, per_run, results_of, rewrite
+from views.test_rules import judge
 from views.view import Column, View
-from views.words import percent
 
-Status = Literal["PASS", "FAIL", "FAILED", "UNTESTED"]
+
+def _measured() -> tuple[SqlColumn[Any], ...]:
+    """The columns of views.test_rules.Measured, but for the checkpoint and the suite."""
+    return (
+        SqlColumn("n", INTEGER, nullable=False),
+        SqlColumn("n_failed", INTEGER, nullable=False),
+        SqlColumn("n_ungraded", INTEGER, nullable=False),
+        SqlColumn("accuracy", REAL_NUMBER),
+        SqlColumn("accuracy_low", REAL_NUMBER),
+        SqlColumn("accuracy_high", REAL_NUMBER),
+        SqlColumn("previous_step", INTEGER),
+        SqlColumn("previous_accuracy", REAL_NUMBER),
+        SqlColumn("accuracy_change", REAL_NUMBER),
+        SqlColumn("trend", TEXT),
+        SqlColumn("reason", TEXT, nullable=False),
+    )
+
 
 TEST_RESULT: Table = derived(
     "test_result",
@@ -31,98 +44,67 @@ TEST_RESULT: Table = derived(
     SqlColumn("suite", TEXT, nullable=False),
     SqlColumn("run", TEXT, nullable=False),
     SqlColumn("step", INTEGER, nullable=False),
-    SqlColumn("passed", INTEGER),
-    SqlColumn("accuracy", REAL_NUMBER),
+    SqlColumn("evaluation_id", TEXT, nullable=False),
     SqlColumn("threshold", REAL_NUMBER),
-    SqlColumn("n", INTEGER, nullable=False),
-    SqlColumn("n_failed", INTEGER, nullable=False),
+    SqlColumn("passed", INTEGER),
+    SqlColumn("certain", INTEGER),
     SqlColumn("status", TEXT, nullable=False),
-    SqlColumn("reason", TEXT, nullable=False),
+    *_measured(),
     PrimaryKeyConstraint("checkpoint_id", "suite"),
+    Index(None, "run"),
+)
+TEST_DIFFICULTY: Table = derived(
+    "test_difficulty",
+    SqlColumn("checkpoint_id", TEXT, nullable=False),
+    SqlColumn("suite", TEXT, nullable=False),
+    SqlColumn("difficulty", TEXT, nullable=False),
+    SqlColumn("run", TEXT, nullable=False),
+    SqlColumn("step", INTEGER, nullable=False),
+    *_measured(),
+    PrimaryKeyConstraint("checkpoint_id", "suite", "difficulty"),
     Index(None, "run"),
 )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A suite's test at one checkpoint. `n` counts graded answers, all difficulties together."""
-
-    checkpoint_id: str
-    suite: str
-    step: int
-    passed: bool | None
-    accuracy: float | None
-    threshold: float | None
-    n: int
-    n_failed: int
-    status: Status
-    reason: str
-
-
-def judge(results: Sequence[Result], thresholds: Mapping[str, float]) -> list[Outcome]:
-    """The tests of validation results, which are sorted by checkpoint and suite."""
-    subject = attrgetter("checkpoint_id", "suite")
-    return [
-        _test(list(several), thresholds.get(suite))
-        for (_, suite), several in groupby(results, key=subject)
-    ]
-
-
-def _test(results: Sequence[Result], threshold: float | None) -> Outcome:
-    """The test of one suite at one checkpoint, over its difficulties."""
-    first = results[0]
-    right = sum(round(one.accuracy * one.n_graded) for one in results if one.accuracy is not None)
-    n = sum(one.n_graded for one in results)
-    accuracy = right / n if n else None
-    status, passed, reason = _status(results, accuracy, threshold)
-    return Outcome(
-        checkpoint_id=first.checkpoint_id,
-        suite=first.suite,
-        step=first.step,
-        passed=passed,
-        accuracy=accuracy,
-        threshold=threshold,
-        n=n,
-        n_failed=sum(one.n_failed for one in results),
-        status=status,
-        reason=reason,
-    )
-
-
-def _status(
-    results: Sequence[Result], accuracy: float | None, threshold: float | None
-) -> tuple[Status, bool | None, str]:
-    if accuracy is None:
-        reasons = dict.fromkeys(one.reason for one in results if one.reason is not None)
-        return "FAILED", None, " ".join(reasons) or "Nothing was measured."
-    failed = sum(one.n_failed for one in results)
-    left_out = f" {failed} examples could not be scored and are left out." if failed else ""
-    if threshold is None:
-        reason = f"{percent(accuracy)} right; the suite has no pass_threshold in milepost.toml."
-        return "UNTESTED", None, reason + left_out
-    passed = accuracy >= threshold
-    reason = f"{percent(accuracy)} right, and at least {percent(threshold)} must be."
-    return "PASS" if passed else "FAIL", passed, reason + left_out
-
-
-def derive_with(thresholds: Mapping[str, float]) -> Derive:
+def derive_with(thresholds: Mapping[str, float], settings: SuiteTestSettings) -> Derive:
     """The projection's `derive` with these thresholds, by suite name."""
 
     def derive(connection: Connection, run: str) -> None:
         results = [one for one in results_of(connection, run) if one.role == VALIDATION]
-        rewrite(connection, TEST_RESULT, {"run": run}, judge(results, thresholds))
+        outcomes, parts = judge(results, thresholds, settings)
+        rewrite(connection, TEST_RESULT, {"run": run}, outcomes)
+        rewrite(connection, TEST_DIFFICULTY, {"run": run}, parts)
 
     return per_run(derive)
 
 
-COLUMNS = (
-    *SUBJECT,
-    Column("suite", "Suite", "text", "The validation suite."),
-    Column("passed", "Passed", "flag", "Whether the accuracy reaches the threshold."),
-    Column("accuracy", "Accuracy", "share", "Answers that the grader calls right."),
-    Column("threshold", "Threshold", "share", "The suite's pass_threshold in milepost.toml."),
+SUITE = Column("suite", "Suite", "text", "The validation suite.")
+MEASURED = (
     Column("n", "Graded", "count", "Answers that the accuracy is of."),
     Column("n_failed", "Not scored", "count", "Predictions that are an error instead."),
+    Column("n_ungraded", "Not graded", "count", "Scored answers that could not be graded."),
+    Column("accuracy", "Accuracy", "share", "Answers that the grader calls right."),
+    Column("accuracy_low", "Accuracy, low", "share", "Lower end of the 95 % interval (Wilson)."),
+    Column("accuracy_high", "Accuracy, high", "share", "Upper end of the 95 % interval (Wilson)."),
+    Column("previous_step", "Step before", "step", "The last one that measured the same suite."),
+    Column("previous_accuracy", "Accuracy before", "share", "The accuracy at that step."),
+    Column("accuracy_change", "Change", "number", "In shares: -0.10 is 10 points less."),
+    Column(
+        "trend",
+        "Trend",
+        "text",
+        "dropped or critical: more points less than `[tests]` allows. steady: neither. NULL: there "
+        "is nothing to compare with.",
+    ),
+)
+
+COLUMNS = (
+    *SUBJECT,
+    SUITE,
+    Column("passed", "Passed", "flag", "Whether the accuracy reaches the threshold."),
+    Column("threshold", "Threshold", "share", "The suite's pass_threshold in milepost.toml."),
+    Column("certain", "Certain", "flag", "Whether all of the interval is on that side of it."),
+    *MEASURED,
     Column(
         "status",
         "Status",
@@ -130,6 +112,18 @@ COLUMNS = (
         "PASS, FAIL, FAILED (nothing was measured) or UNTESTED (no threshold is set).",
     ),
     Column("reason", "Reason", "text", "What the status rests on."),
+    Column(
+        "seconds_per_example",
+        "Seconds an example",
+        "seconds",
+        "Of the whole evaluation, in batches, after loading; NULL if it took several attempts.",
+    ),
+    Column(
+        "tokens_per_second",
+        "Tokens a second",
+        "number",
+        "Tokens written a second, scoring included, in all of the evaluation after loading.",
+    ),
 )
 
 
@@ -154,17 +148,18 @@ def view(settings: Settings) -> View:
             "threshold",
             "n",
             "n_failed",
+            "trend",
             "reason",
         ),
         projections=(
             Projection(
                 name="test_results",
-                version=1,
-                tables=(TEST_RESULT,),
+                version=2,
+                tables=(TEST_RESULT, TEST_DIFFICULTY),
                 listens=CHANGES,
-                derive=derive_with(thresholds),
+                derive=derive_with(thresholds, settings.tests),
                 reads=("lifecycle", "results"),
-                settings=dumps(thresholds),
+                settings=dumps([thresholds, settings.tests.model_dump(mode="json")]),
             ),
         ),
     )

@@ -335,6 +335,7 @@ def counted(projections: Sequence[Projection], ran: list[str]) -> list[Projectio
         ("[ranking]\nloss_weight = 0.1", {"ranking"}),
         ("[calibration]\nedges = [0.0, 0.5, 1.0]", {"calibration"}),
         ("[curriculum]\nmastered_accuracy = 0.9", {"curriculum"}),
+        ("[tests]\ndrop = 0.01", {"test_results", "alerts"}),
         ("[hard_examples]\nlow_confidence = 0.9", {"hard_examples"}),
         (
             "[[suite]]\nname = 'easy'\npath = 'easy.jsonl'\npass_threshold = 0.9",
