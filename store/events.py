@@ -249,6 +249,25 @@ class PredictionsRecorded(Event):
     failed: int
 
 
+class QuickTierCompleted(Event):
+    """The examples that come first are recorded, and no others: views show a first verdict.
+
+    `scored` and `failed` count those examples, `examples` all that the evaluation has. `seconds`
+    are of the attempt that recorded the last of them, from loading the model.
+    """
+
+    about = "evaluation/{evaluation_id}"
+    unique = ("evaluation_id",)
+
+    evaluation_id: str
+    checkpoint_id: str
+    suites: tuple[str, ...]
+    examples: int
+    scored: int
+    failed: int
+    seconds: float
+
+
 class EvaluationCompleted(Event):
     """Every example of every suite is recorded.
 
@@ -311,6 +330,7 @@ TYPES: dict[str, type[Event]] = {
         CheckpointFound,
         EvaluationStarted,
         PredictionsRecorded,
+        QuickTierCompleted,
         EvaluationCompleted,
         EvaluationFailed,
         EvaluationAbandoned,

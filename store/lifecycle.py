@@ -23,6 +23,7 @@ from store.events import (
     EvaluationFailed,
     EvaluationStarted,
     PredictionsRecorded,
+    QuickTierCompleted,
     SuiteRegistered,
 )
 from store.log import Recorded
@@ -114,6 +115,12 @@ EVALUATION: Table = derived(
     Column("error", TEXT),
     Column("message", TEXT),
     Column("retriable", INTEGER),
+    # The quick tier: how many examples, when they were in, after how many seconds, and the event's
+    # position: the predictions up to there are its own.
+    Column("quick_examples", INTEGER),
+    Column("quick_at", TEXT),
+    Column("quick_seconds", REAL_NUMBER),
+    Column("quick_position", INTEGER),
     Index(None, "checkpoint_id"),
 )
 
@@ -149,6 +156,17 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
                     .values(
                         scored=EVALUATION.c.scored + event.scored,
                         failed=EVALUATION.c.failed + event.failed,
+                    )
+                )
+            case QuickTierCompleted() as event:
+                connection.execute(
+                    update(EVALUATION)
+                    .where(EVALUATION.c.evaluation_id == event.evaluation_id)
+                    .values(
+                        quick_examples=event.scored + event.failed,
+                        quick_at=recorded.recorded_at,
+                        quick_seconds=event.seconds,
+                        quick_position=recorded.position,
                     )
                 )
             case EvaluationCompleted() as event:
@@ -349,7 +367,7 @@ def _make_current(connection: Connection, evaluation_id: str, checkpoint_id: str
 
 LIFECYCLE = Projection(
     name="lifecycle",
-    version=2,
+    version=3,
     tables=(SUITE, CHECKPOINT, BASELINE, REJECTED, EVALUATION, EVALUATION_SUITE),
     listens=frozenset(
         {
@@ -361,6 +379,7 @@ LIFECYCLE = Projection(
             BaselinePinned,
             EvaluationStarted,
             PredictionsRecorded,
+            QuickTierCompleted,
             EvaluationCompleted,
             EvaluationFailed,
             EvaluationAbandoned,

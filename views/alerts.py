@@ -8,6 +8,8 @@
 | rejected_checkpoint | warning  | a folder looks like a checkpoint and cannot become one          |
 | sync_failed         | critical | rsync failed, and has brought nothing from that source since    |
 
+A quick tier raises none: the full suites may well say otherwise.
+
 A checkpoint has one alert of a kind, which names the suites. `kind` and `subject` together are the
 same for as long as the alert is about the same thing.
 """
@@ -46,7 +48,7 @@ from store.projections import Projection
 from store.schema import INTEGER, TEXT, derived
 from views.judging import place
 from views.regression import PINNED, REGRESSION
-from views.scope import CHANGES, SUBJECT, by_difficulty, touched
+from views.scope import EARLY_CHANGES, SUBJECT, by_difficulty, touched
 from views.test_results import TEST_RESULT
 from views.view import Column, View
 
@@ -155,7 +157,11 @@ def _regressions(connection: Connection, run: str) -> list[Alert]:
         )
         .join(now, now.c.evaluation_id == REGRESSION.c.evaluation_id)
         .join(before, before.c.evaluation_id == REGRESSION.c.baseline_evaluation_id)
-        .where(REGRESSION.c.run == run, REGRESSION.c.verdict == "REGRESSED")
+        .where(
+            REGRESSION.c.run == run,
+            REGRESSION.c.verdict == "REGRESSED",
+            REGRESSION.c.tier == "full",
+        )
         .order_by(
             REGRESSION.c.step,
             REGRESSION.c.checkpoint_id,
@@ -336,9 +342,9 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
         projections=(
             Projection(
                 name="alerts",
-                version=2,
+                version=3,
                 tables=(ALERT,),
-                listens=CHANGES
+                listens=EARLY_CHANGES
                 | {
                     BaselinePinned,
                     CheckpointArrived,

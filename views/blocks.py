@@ -22,7 +22,7 @@ from store.schema import BLOB, INTEGER, TEXT, derived, dumps
 from store.tuples import fetch
 from views.answers import Answers
 from views.labels import Labels
-from views.scope import ENDED, EVALUATED
+from views.scope import EVALUATED, FAILED, QUICK_COLUMNS, QuickTier, quick_of
 
 LABELS = ("difficulty", "skill", "grader", "error_class", "error")
 # As stored, and in memory.
@@ -53,24 +53,29 @@ ANSWER_BLOCK: Table = derived(
 
 
 class Ending(NamedTuple):
-    """How an evaluation ended; `reason` says why it did not complete."""
+    """How an evaluation ended; `reason` says why it did not complete.
+
+    One that goes on is complete as far as its `quick` tier goes.
+    """
 
     completed: bool
     reason: str | None
+    quick: QuickTier | None = None
 
 
-def ending_of(connection: Connection, evaluation_id: str) -> Ending | None:
-    """How the evaluation ended; None while it has not."""
+def ending_of(connection: Connection, evaluation_id: str, *, quick: bool = False) -> Ending | None:
+    """How the evaluation ended; None while it has not, unless its `quick` tier is asked for."""
     row = connection.execute(
-        select(EVALUATION.c.status, EVALUATION.c.error, EVALUATION.c.message).where(
+        select(EVALUATION.c.status, EVALUATION.c.error, EVALUATION.c.message, *QUICK_COLUMNS).where(
             EVALUATION.c.evaluation_id == evaluation_id
         )
     ).one()
-    if row.status not in ENDED:
-        return None
+    if row.status in FAILED:
+        return Ending(completed=False, reason=f"{row.error}: {row.message}")
     if row.status == EVALUATED:
         return Ending(completed=True, reason=None)
-    return Ending(completed=False, reason=f"{row.error}: {row.message}")
+    tier = quick_of(row.status, row.quick_examples, row.examples, row.quick_position)
+    return None if tier is None or not quick else Ending(completed=True, reason=None, quick=tier)
 
 
 def packed(evaluation_id: str, suite_id: str, answers: Answers) -> tuple[Any, ...]:

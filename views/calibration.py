@@ -16,7 +16,7 @@ lower edge, and the last one its upper edge too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -32,7 +32,7 @@ from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
 from views.answers import VALIDATION, Answers
 from views.blocks import answers_of, ending_of
 from views.scope import (
-    CHANGES,
+    EARLY_CHANGES,
     EASY_FIRST,
     SUBJECT,
     per_evaluation,
@@ -204,7 +204,7 @@ def derive(settings: CalibrationSettings, connection: Connection, evaluation_id:
     """Writes the calibration of one evaluation anew."""
     for table in (BIN, VERDICT):
         connection.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
-    ending = ending_of(connection, evaluation_id)
+    ending = ending_of(connection, evaluation_id, quick=True)
     if ending is None:
         return
     if ending.reason is not None:
@@ -219,7 +219,10 @@ def derive(settings: CalibrationSettings, connection: Connection, evaluation_id:
         key = {"evaluation_id": evaluation_id, "difficulty": difficulty}
         sure = Sure.of(group)
         by_bin = split(sure, settings.edges)
-        verdicts.append({**key, **vars(judge(sure, by_bin, settings))})
+        verdict = judge(sure, by_bin, settings)
+        if ending.quick is not None:
+            verdict = replace(verdict, reason=f"{ending.quick.words} {verdict.reason}")
+        verdicts.append({**key, **vars(verdict)})
         bins += [{**key, **vars(one)} for one in bins_of(by_bin, settings.edges)]
     connection.execute(insert(VERDICT), verdicts)
     connection.execute(insert(BIN), bins)
@@ -268,9 +271,9 @@ def view(settings: Settings) -> View:
         projections=(
             Projection(
                 name="calibration",
-                version=2,
+                version=3,
                 tables=(VERDICT, BIN),
-                listens=CHANGES,
+                listens=EARLY_CHANGES,
                 derive=per_evaluation(partial(derive, settings.calibration)),
                 reads=("lifecycle", "results"),
                 settings=settings_text(settings.calibration),

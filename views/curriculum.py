@@ -20,7 +20,7 @@ from store.projections import Projection
 from store.schema import INTEGER, JSON, REAL_NUMBER, TEXT, derived
 from views.advice import Advice, Strategy, advise
 from views.answers import VALIDATION, Answers
-from views.blocks import answers_of
+from views.blocks import answers_of, ending_of
 from views.measures import measure
 from views.scope import (
     CHANGES,
@@ -101,8 +101,10 @@ def tallies(answers: Answers) -> list[Tally]:
 
 
 def derive_tallies(connection: Connection, evaluation_id: str) -> None:
-    """Writes the tallies of one evaluation anew."""
-    answers = answers_of(connection, evaluation_id).of_role(VALIDATION).once()
+    """Writes the tallies of one evaluation anew; none while only its quick tier is in."""
+    ended = ending_of(connection, evaluation_id) is not None
+    answers = answers_of(connection, evaluation_id) if ended else Answers.none()
+    answers = answers.of_role(VALIDATION).once()
     rewrite(connection, DIFFICULTY, {"evaluation_id": evaluation_id}, tallies(answers))
 
 

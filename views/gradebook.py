@@ -34,10 +34,14 @@ class Marked(NamedTuple):
     failure: str | None = None
 
 
-def predictions_of(connection: Connection, evaluation_id: str) -> list[Tuple]:
-    """What grading needs of an evaluation's predictions, by example id and sample."""
-    return fetch(
-        connection,
+def predictions_of(
+    connection: Connection, evaluation_id: str, until: int | None = None
+) -> list[Tuple]:
+    """What grading needs of an evaluation's predictions, by example id and sample.
+
+    Of those recorded at positions up to `until` alone, if it is given.
+    """
+    query = (
         select(
             PREDICTION.c.example_id,
             PREDICTION.c.sample,
@@ -52,7 +56,10 @@ def predictions_of(connection: Connection, evaluation_id: str) -> list[Tuple]:
             PREDICTION.c.target_top1,
         )
         .where(PREDICTION.c.evaluation_id == evaluation_id)
-        .order_by(PREDICTION.c.example_id, PREDICTION.c.sample),
+        .order_by(PREDICTION.c.example_id, PREDICTION.c.sample)
+    )
+    return fetch(
+        connection, query if until is None else query.where(PREDICTION.c.position <= until)
     )
 
 

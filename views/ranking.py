@@ -11,6 +11,9 @@ None of them falls when a loss falls or an accuracy rises, so getting better on 
 a checkpoint its rank. Suites of one difficulty are averaged with their numbers of examples as
 weights. A checkpoint that lacks a difficulty that another one of the run has is not comparable: it
 has no score and no rank. Equal scores share a rank.
+
+Quick tiers are not ranked beside full evaluations, which saw other examples; they are ranked among
+each other as long as the run has nothing else.
 """
 
 from __future__ import annotations
@@ -29,10 +32,12 @@ from store.projections import Derive, Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
 from views.answers import VALIDATION
 from views.scope import (
-    CHANGES,
+    EARLY_CHANGES,
     SUBJECT,
+    TIER,
     Ended,
     Result,
+    Tier,
     ended_of,
     per_run,
     results_of,
@@ -53,6 +58,7 @@ RANKING: Table = derived(
     SqlColumn("balance", REAL_NUMBER),
     SqlColumn("consistency", REAL_NUMBER),
     SqlColumn("reason", TEXT),
+    SqlColumn("tier", TEXT),
     Index(None, "run"),
 )
 
@@ -70,6 +76,7 @@ class Standing:
     balance: float | None = None
     consistency: float | None = None
     reason: str | None = None
+    tier: Tier | None = None
 
 
 class Cell(NamedTuple):
@@ -96,14 +103,17 @@ def rank(
     """
     losses: dict[str, list[Measured]] = defaultdict(list)
     accuracies: dict[str, list[Measured]] = defaultdict(list)
+    waiting = _waiting(ended)
     for one in results:
-        if one.completed:
+        if one.completed and one.evaluation_id not in waiting:
             cell = Cell(one.suite, one.difficulty)
             losses[one.evaluation_id].append(Measured(cell, one.loss, one.n))
             accuracies[one.evaluation_id].append(Measured(cell, one.accuracy, one.n_graded))
     loss_cells, accuracy_cells = measured_cells(losses), measured_cells(accuracies)
     standings = [
-        _stand(
+        Standing(one.checkpoint_id, one.step, reason=waiting[one.evaluation_id], tier=one.tier)
+        if one.evaluation_id in waiting
+        else _stand(
             one,
             by_difficulty(losses[one.evaluation_id], loss_cells),
             by_difficulty(accuracies[one.evaluation_id], accuracy_cells),
@@ -118,6 +128,17 @@ def rank(
         else replace(one, rank=1 + sum(score > one.score for score in scores))
         for one in standings
     ]
+
+
+def _waiting(ended: Sequence[Ended]) -> dict[str, str]:
+    """Why quick tiers are not ranked, by evaluation id; none where the run has nothing else."""
+    if not any(one.tier == "full" for one in ended):
+        return {}
+    return {
+        one.evaluation_id: f"{one.quick.words} It is ranked when all of them are measured."
+        for one in ended
+        if one.completed and one.quick is not None
+    }
 
 
 def measured_cells(found: Mapping[str, Sequence[Measured]]) -> frozenset[Cell]:
@@ -148,7 +169,8 @@ def _stand(
     settings: RankingSettings,
 ) -> Standing:
     """A checkpoint's standing, yet without its rank, from its means by difficulty."""
-    standing = Standing(one.checkpoint_id, one.step)
+    said = None if one.quick is None else one.quick.words
+    standing = Standing(one.checkpoint_id, one.step, reason=said, tier=one.tier)
     if not one.completed:
         return replace(standing, reason=one.reason)
     loss, accuracy = whole(losses), whole(accuracies)
@@ -210,8 +232,8 @@ def derive_with(settings: RankingSettings) -> Derive:
     """The projection's `derive` under these settings."""
 
     def derive(connection: Connection, run: str) -> None:
-        results = [one for one in results_of(connection, run) if one.role == VALIDATION]
-        standings = rank(ended_of(connection, run), results, settings)
+        results = [one for one in results_of(connection, run, quick=True) if one.role == VALIDATION]
+        standings = rank(ended_of(connection, run, quick=True), results, settings)
         rewrite(connection, RANKING, {"run": run}, standings)
 
     return per_run(derive)
@@ -225,7 +247,8 @@ COLUMNS = (
     Column("accuracy", "Accuracy", "share", "Mean of the difficulties' accuracies."),
     Column("balance", "Balance", "share", "Harmonic mean of the difficulties' accuracies."),
     Column("consistency", "Consistency", "share", "exp(-loss) of the worst difficulty."),
-    Column("reason", "Reason", "text", "Why the checkpoint has no rank."),
+    TIER,
+    Column("reason", "Reason", "text", "Why the checkpoint has no rank, or what it leaves out."),
 )
 
 
@@ -252,9 +275,9 @@ def view(settings: Settings) -> View:
         projections=(
             Projection(
                 name="ranking",
-                version=2,
+                version=3,
                 tables=(RANKING,),
-                listens=CHANGES,
+                listens=EARLY_CHANGES,
                 derive=derive_with(settings.ranking),
                 reads=("lifecycle", "results"),
                 settings=settings_text(settings.ranking),

@@ -1,10 +1,10 @@
 """Regression: did a checkpoint get worse, and is that more than chance?
 
 A checkpoint is compared with the newest one at an earlier step of its run that was evaluated to the
-end (`previous`), and, if it comes after the run's pinned baseline, with that (`pinned`): over the
-examples that both measured, overall, by suite and by difficulty. An example that stands in several
-suites counts once where suites are together. The verdicts are made in views.judging, by the rule in
-views.ruling.
+end, or as far as its quick tier while there is no other (`previous`), and, if it comes after the
+run's pinned baseline, with that (`pinned`): over the examples that both measured, overall, by suite
+and by difficulty. An example that stands in several suites counts once where suites are together.
+The verdicts are made in views.judging, by the rule in views.ruling.
 
 A pair of evaluations is compared once. It is compared again only when one of the two is touched, so
 that a new checkpoint costs two comparisons at most, however long the run is.
@@ -32,10 +32,12 @@ from views.answers import VALIDATION, Answers
 from views.blocks import answers_of
 from views.judging import ALL, Group, Other, Subject, clusters, judge
 from views.scope import (
-    CHANGES,
+    EARLY_CHANGES,
     EASY_FIRST,
     SUBJECT,
+    TIER,
     Ended,
+    Tier,
     ended_of,
     results_of,
     settings_text,
@@ -73,6 +75,7 @@ REGRESSION: Table = derived(
     SqlColumn("to_right", INTEGER),
     SqlColumn("verdict", TEXT, nullable=False),
     SqlColumn("reason", TEXT, nullable=False),
+    SqlColumn("tier", TEXT),
     PrimaryKeyConstraint("evaluation_id", "against", "suite", "difficulty"),
     Index(None, "run", "step"),
 )
@@ -100,6 +103,13 @@ class Comparison(NamedTuple):
         return self.one.evaluation_id, self.against
 
     @property
+    def tier(self) -> Tier | None:
+        """What the verdict rests on: full if both evaluations are."""
+        if self.before is None or self.one.tier != "full":
+            return self.one.tier
+        return self.before.tier
+
+    @property
     def rests_on(self) -> tuple[str | None, str | None]:
         """The checkpoint and the evaluation that it compares with."""
         return (
@@ -111,14 +121,15 @@ class Comparison(NamedTuple):
 def comparisons(ended: Sequence[Ended], pin: Pin | None) -> list[Comparison]:
     """What is compared with what, by the step of the checkpoint that is judged.
 
-    `ended` is in order of steps. The last evaluated checkpoint before it is `previous`; what comes
-    before the pinned one is not held against it.
+    `ended` is in order of steps. The last evaluated checkpoint before it is `previous`, or the last
+    quick tier while there is none; what comes before the pinned one is not held against it.
     """
     found: list[Comparison] = []
     pinned = next((one for one in ended if pin and one.checkpoint_id == pin.checkpoint_id), None)
     for one in ended:
         earlier = [other for other in ended if other.completed and other.step < one.step]
-        before = earlier[-1] if earlier else None
+        full = [other for other in earlier if other.tier == "full"]
+        before = next(reversed(full or earlier), None)
         found.append(
             Comparison(
                 one,
@@ -151,13 +162,13 @@ def _derive_run(
     connection: Connection, run: str, stale: Collection[str], settings: RegressionSettings
 ) -> None:
     """Brings a run's rows up to date; `stale` are the evaluations that may have changed."""
-    wanted = comparisons(ended_of(connection, run), _pin_of(connection, run))
+    wanted = comparisons(ended_of(connection, run, quick=True), _pin_of(connection, run))
     kept = _keep(connection, run, wanted, stale)
     missing = [one for one in wanted if one.key not in kept]
     if not missing:
         return
     reasons: dict[str, dict[Group, str | None]] = defaultdict(dict)
-    for result in results_of(connection, run):
+    for result in results_of(connection, run, quick=True):
         if result.role == VALIDATION:
             reasons[result.evaluation_id][Group(result.suite, result.difficulty)] = result.reason
     train_losses = _train_losses(connection, run)
@@ -182,6 +193,7 @@ def _derive_run(
             "baseline_checkpoint_id": one.baseline.checkpoint_id if one.baseline else None,
             "baseline_step": one.baseline.step if one.baseline else None,
             "baseline_evaluation_id": one.before.evaluation_id if one.before else None,
+            "tier": one.tier,
         }
         rows = [{**key, **group._asdict(), **change._asdict()} for group, change in changes.items()]
         connection.execute(insert(REGRESSION), rows)
@@ -315,6 +327,7 @@ COLUMNS = (
         "worse beyond chance. INCONCLUSIVE: neither, but a change beyond a limit is not excluded. "
         "FAILED: nothing was measured. OK: none of these.",
     ),
+    TIER,
     Column("reason", "Reason", "text", "The numbers and limits that the verdict rests on."),
 )
 
@@ -345,9 +358,9 @@ def view(settings: Settings) -> View:
         projections=(
             Projection(
                 name="regression",
-                version=3,
+                version=4,
                 tables=(REGRESSION,),
-                listens=CHANGES | {BaselinePinned},
+                listens=EARLY_CHANGES | {BaselinePinned},
                 derive=derive_with(settings.regression),
                 reads=("lifecycle", "results"),
                 settings=settings_text(settings.regression),

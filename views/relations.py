@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from views.scope import SUBJECT
+from views.scope import SUBJECT, TIER
 from views.test_results import MEASURED, SUITE
 from views.view import Column
 
@@ -105,6 +105,10 @@ EVALUATIONS = Relation(
         Column("error", "Error", "text", "The class of the error that ended it."),
         Column("message", "Message", "text", "The error's own words."),
         Column("retriable", "Retriable", "flag", "Whether trying again can help."),
+        TIER,
+        Column("quick_examples", "Quick tier", "count", "Examples that were measured first."),
+        Column("quick_at", "Quick tier in", "time", "When these were all recorded."),
+        Column("quick_seconds", "Quick tier took", "seconds", "From loading the model till then."),
     ),
 )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Results: what each checkpoint scored, suite by suite and difficulty by difficulty.
 
 Derives `grade` and `result` for one evaluation at a time. An evaluation that did not complete gets
-results that say why and hold no number; one that has not ended gets none.
+results that say why and hold no number; one that has not ended gets those of its quick tier, as
+soon as that is recorded, and before that none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from store.events import (
     EvaluationCompleted,
     EvaluationFailed,
     EvaluationStarted,
+    QuickTierCompleted,
     SuiteRegistered,
 )
 from store.lifecycle import EVALUATION_SUITE
@@ -31,7 +33,7 @@ from views.examples import Suite, read_suite
 from views.gradebook import Marked, mark, predictions_of
 from views.grading import Own
 from views.measures import Measures, measure
-from views.scope import CHANGES, EASY_FIRST, SUBJECT
+from views.scope import EARLY_CHANGES, EASY_FIRST, SUBJECT, TIER, tier_of
 from views.tallies import GRADE, RESULT
 from views.view import Column, View
 
@@ -45,8 +47,8 @@ def derive_with(own: Own) -> Derive:
             for evaluation_id, ended in sorted(_touched(connection, events).items()):
                 for table in (GRADE, RESULT, ANSWER_BLOCK):
                     connection.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
-                ending = ending_of(connection, evaluation_id) if ended else None
-                if ending is not None:
+                ending = ending_of(connection, evaluation_id, quick=True)
+                if ending is not None and (ended or ending.quick is not None):
                     asked = _suites_of(connection, evaluation_id, suites, own)
                     _derive_evaluation(connection, evaluation_id, asked, ending)
 
@@ -72,9 +74,9 @@ def collector_paused() -> Iterator[None]:
 def _touched(connection: Connection, events: Sequence[Recorded]) -> dict[str, bool]:
     """The evaluations to derive anew, and whether these events leave them ended.
 
-    One that has only started has its end among later events and is graded then, once, even if the
-    lifecycle knows of that end already. A suite touches the evaluations that have results; others
-    of its evaluations come with events of their own.
+    One that has only started, or has its quick tier, has its end among later events and is graded
+    then, once, even if the lifecycle knows of that end already. A suite touches the evaluations
+    that have results; others of its evaluations come with events of their own.
     """
     touched: dict[str, bool] = {}
     for recorded in events:
@@ -83,7 +85,7 @@ def _touched(connection: Connection, events: Sequence[Recorded]) -> dict[str, bo
                 graded = select(RESULT.c.evaluation_id).where(RESULT.c.suite_id == event.suite_id)
                 for evaluation_id in connection.scalars(graded.distinct()):
                     touched.setdefault(evaluation_id, True)
-            case EvaluationStarted() as event:
+            case EvaluationStarted() | QuickTierCompleted() as event:
                 touched[event.evaluation_id] = False
             case EvaluationCompleted() | EvaluationFailed() | EvaluationAbandoned() as event:
                 touched[event.evaluation_id] = True
@@ -107,18 +109,18 @@ def _suites_of(
 def _derive_evaluation(
     connection: Connection, evaluation_id: str, suites: Sequence[Suite], ending: Ending
 ) -> None:
-    """One evaluation that has ended; it is graded only if it completed."""
-    marked = mark(evaluation_id, suites, predictions_of(connection, evaluation_id))
+    """One evaluation that has ended, or its quick tier; it is graded only if it completed."""
+    until = None if ending.quick is None else ending.quick.position
+    marked = mark(evaluation_id, suites, predictions_of(connection, evaluation_id, until))
+    tier = tier_of(ending.quick) if ending.completed else None
     for one in marked:
-        key = {"evaluation_id": evaluation_id, "suite_id": one.suite.suite_id}
-        measured = _measured(one, ending)
-        connection.execute(
-            insert(RESULT),
-            [
-                {**key, "difficulty": difficulty, "grader": _graders(one), **numbers._asdict()}
-                for difficulty, numbers in measured.items()
-            ],
-        )
+        key = {"evaluation_id": evaluation_id, "suite_id": one.suite.suite_id, "tier": tier}
+        rows = [
+            {**key, "difficulty": difficulty, "grader": _graders(one), **numbers._asdict()}
+            for difficulty, numbers in _measured(one, ending).items()
+        ]
+        if rows:
+            connection.execute(insert(RESULT), rows)
     if ending.completed:
         # In the order of the key, which is the fastest to insert in.
         answered = sorted((one for one in marked if one.grades), key=lambda one: one.suite.suite_id)
@@ -130,12 +132,14 @@ def _derive_evaluation(
 def _measured(marked: Marked, ending: Ending) -> dict[str, Measures]:
     """The measures of each difficulty that a suite has, also one of which nothing was recorded.
 
-    Only counts where the evaluation did not complete.
+    Only counts where the evaluation did not complete; in a quick tier only what has a part in it.
     """
     suite, answers = marked.suite, marked.answers
     found = {}
     for difficulty in suite.difficulties.present() or [suite.difficulty]:
         own = answers.of_difficulty(difficulty)
+        if ending.quick is not None and not len(own):
+            continue
         if ending.completed:
             found[str(difficulty)] = measure(own, suite.ungraded, marked.failure)
         else:
@@ -150,7 +154,8 @@ def _graders(marked: Marked) -> str | None:
     return ", ".join(used) or marked.suite.grader
 
 
-# Two events an evaluation: with 10,000 predictions in each, a transaction takes a second or two.
+# Two or three events an evaluation: with 10,000 predictions in each, a transaction takes a second
+# or two.
 STRIDE = 16
 
 
@@ -158,9 +163,9 @@ def projection(own: Own) -> Projection:
     """Grades and results by Milepost's graders and these of the user's own."""
     return Projection(
         name="results",
-        version=3,
+        version=4,
         tables=(GRADE, RESULT, ANSWER_BLOCK),
-        listens=CHANGES,
+        listens=EARLY_CHANGES,
         derive=derive_with(own),
         reads=("lifecycle",),
         settings=dumps([*grading.VERSIONS, *sorted(one.full_name for one in own.values())]),
@@ -190,7 +195,8 @@ COLUMNS = (
     Column("score", "Score", "share", "Mean credit of an answer; graders may give part of it."),
     Column("loss_se", "Loss, s.e.", "nats", "Standard error of the loss over examples."),
     Column("accuracy_se", "Accuracy, s.e.", "share", "Standard error of the accuracy."),
-    Column("status", "Status", "text", "evaluated, or failed: then there are no numbers."),
+    Column("status", "Status", "text", "evaluating, evaluated, or failed: without numbers."),
+    TIER,
     Column("reason", "Reason", "text", "Why a number is missing, or what it leaves out."),
 )  # fmt: skip
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
-from sqlalchemy import Connection, Table, case, delete, func, insert, select
+from sqlalchemy import Connection, Table, and_, case, delete, func, insert, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from settings import DIFFICULTIES
@@ -22,6 +22,7 @@ from store.events import (
     EvaluationFailed,
     EvaluationStarted,
     Event,
+    QuickTierCompleted,
     SuiteRegistered,
 )
 from store.lifecycle import CHECKPOINT, EVALUATION, EVALUATION_SUITE, SUITE
@@ -42,6 +43,8 @@ CHANGES: frozenset[type[Event]] = frozenset(
         EvaluationAbandoned,
     }
 )
+# The same for what is derived of quick tiers as well.
+EARLY_CHANGES = CHANGES | {QuickTierCompleted}
 
 # The columns that say what a row is about, and a SQL expression to sort by.
 SUBJECT = (
@@ -55,18 +58,51 @@ EASY_FIRST = (
 )
 
 EVALUATED = "completed"
-ENDED = (EVALUATED, "failed", "abandoned")
+FAILED = ("failed", "abandoned")
+ENDED = (EVALUATED, *FAILED)
+
+# What numbers rest on: all examples of an evaluation, or those that came first.
+Tier = Literal["full", "quick"]
+TIER = Column(
+    "tier", "Tier", "text", "full, or quick: only the examples that come first are measured yet."
+)
+
+
+class QuickTier(NamedTuple):
+    """What is measured of an evaluation that goes on: `measured` of its `examples`.
+
+    `position` is the last in the log that belongs to it.
+    """
+
+    measured: int
+    examples: int
+    position: int
+
+    @property
+    def words(self) -> str:
+        """A sentence for people."""
+        return f"Quick tier: {self.measured} of {self.examples} examples."
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A checkpoint whose current evaluation has ended, well (`completed`) or not."""
+    """A checkpoint whose current evaluation has ended, well (`completed`) or not.
+
+    Or, where a view asks for those too, one that has not, and of which the `quick` tier is as
+    complete as it will be.
+    """
 
     checkpoint_id: str
     step: int
     evaluation_id: str
     completed: bool
     reason: str | None
+    quick: QuickTier | None = None
+
+    @property
+    def tier(self) -> Tier | None:
+        """What its numbers rest on; None without any."""
+        return tier_of(self.quick) if self.completed else None
 
 
 @dataclass(frozen=True)
@@ -119,6 +155,7 @@ def touched(connection: Connection, events: Iterable[Recorded]) -> Touched:
                 suites.add(event.suite_id)
             case (
                 EvaluationStarted()
+                | QuickTierCompleted()
                 | EvaluationCompleted()
                 | EvaluationFailed()
                 | EvaluationAbandoned()
@@ -188,33 +225,72 @@ def by_difficulty(column: ColumnElement[str]) -> ColumnElement[int]:
     return case(ranks, value=column, else_=len(ranks))
 
 
-def ended_of(connection: Connection, run: str) -> list[Ended]:
-    """The run's checkpoints whose current evaluation has ended, by step and then by arrival."""
+def tier_of(quick: QuickTier | None) -> Tier:
+    """The tier of numbers that rest on `quick`, or on all examples where it is None."""
+    return "full" if quick is None else "quick"
+
+
+# Has it not ended, but its quick tier is in? A failure takes that back, a new attempt brings it.
+QUICK = and_(EVALUATION.c.status == "started", EVALUATION.c.quick_position.is_not(None))
+QUICK_COLUMNS = (EVALUATION.c.quick_examples, EVALUATION.c.examples, EVALUATION.c.quick_position)
+
+
+def quick_of(
+    status: str, measured: int | None, examples: int | None, position: int | None
+) -> QuickTier | None:
+    """The quick tier of an evaluation with this `status` and QUICK_COLUMNS, None if not shown."""
+    if status in ENDED or measured is None or examples is None or position is None:
+        return None
+    return QuickTier(measured, examples, position)
+
+
+def _shown(*, quick: bool) -> ColumnElement[bool]:
+    ended = EVALUATION.c.status.in_(ENDED)
+    return or_(ended, QUICK) if quick else ended
+
+
+def ended_of(connection: Connection, run: str, *, quick: bool = False) -> list[Ended]:
+    """The run's checkpoints whose current evaluation has ended, by step and then by arrival.
+
+    With `quick`, also those of which the quick tier is in.
+    """
     rows = connection.execute(
         select(
             CHECKPOINT.c.checkpoint_id,
             CHECKPOINT.c.step,
             EVALUATION.c.evaluation_id,
-            (EVALUATION.c.status == EVALUATED).label("completed"),
             (EVALUATION.c.error + ": " + EVALUATION.c.message).label("reason"),
+            EVALUATION.c.status,
+            *QUICK_COLUMNS,
         )
         .join(EVALUATION, EVALUATION.c.checkpoint_id == CHECKPOINT.c.checkpoint_id)
-        .where(CHECKPOINT.c.run == run, EVALUATION.c.current == 1, EVALUATION.c.status.in_(ENDED))
+        .where(CHECKPOINT.c.run == run, EVALUATION.c.current == 1, _shown(quick=quick))
         .order_by(CHECKPOINT.c.step, CHECKPOINT.c.arrived_at, CHECKPOINT.c.checkpoint_id)
     )
-    return [Ended(*row) for row in rows]
+    return [
+        Ended(
+            row.checkpoint_id,
+            row.step,
+            row.evaluation_id,
+            completed=row.status not in FAILED,
+            reason=row.reason,
+            quick=quick_of(row.status, row.quick_examples, row.examples, row.quick_position),
+        )
+        for row in rows
+    ]
 
 
-def results_of(connection: Connection, run: str) -> list[Result]:
+def results_of(connection: Connection, run: str, *, quick: bool = False) -> list[Result]:
     """The results of the run's current evaluations that have ended.
 
-    By step, arrival, suite name and difficulty (easy, medium, hard, others).
+    With `quick`, also those of quick tiers. By step, arrival, suite name and difficulty (easy,
+    medium, hard, others).
     """
     name = func.coalesce(SUITE.c.name, RESULT.c.suite_id)
     from_elsewhere: dict[str, ColumnElement[Any]] = {
         "checkpoint_id": CHECKPOINT.c.checkpoint_id,
         "step": CHECKPOINT.c.step,
-        "completed": EVALUATION.c.status == EVALUATED,
+        "completed": EVALUATION.c.status.not_in(FAILED),
         "suite": name,
         "role": SUITE.c.role,
     }
@@ -226,7 +302,7 @@ def results_of(connection: Connection, run: str) -> list[Result]:
         .join(EVALUATION, EVALUATION.c.evaluation_id == RESULT.c.evaluation_id)
         .join(CHECKPOINT, CHECKPOINT.c.checkpoint_id == EVALUATION.c.checkpoint_id)
         .outerjoin(SUITE, SUITE.c.suite_id == RESULT.c.suite_id)
-        .where(CHECKPOINT.c.run == run, EVALUATION.c.current == 1, EVALUATION.c.status.in_(ENDED))
+        .where(CHECKPOINT.c.run == run, EVALUATION.c.current == 1, _shown(quick=quick))
         .order_by(
             CHECKPOINT.c.step,
             CHECKPOINT.c.arrived_at,

@@ -1,7 +1,8 @@
 """The tallies that verdicts are made of: `grade`, one row a prediction, and `result`.
 
 They are derived for one evaluation at a time, by views.results. Only an evaluation that completed
-is graded; one that failed has results that say so and hold no number.
+is graded, or the quick tier of one that goes on; one that failed has results that say so and hold
+no number.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ GRADE: Table = derived(
 
 # `n` counts scored predictions, `n_failed` those with an error in place of a measurement, and
 # `n_graded` those that the accuracies are of.
-# `reason` says why a number beside it is NULL.
+# `reason` says why a number beside it is NULL. `tier` is full or quick, NULL without any number.
 RESULT: Table = derived(
     "result",
     Column("evaluation_id", TEXT, nullable=False),
@@ -53,5 +54,6 @@ RESULT: Table = derived(
     Column("loss_se", REAL_NUMBER),
     Column("accuracy_se", REAL_NUMBER),
     Column("reason", TEXT),
+    Column("tier", TEXT),
     PrimaryKeyConstraint("evaluation_id", "suite_id", "difficulty"),
 )

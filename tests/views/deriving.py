@@ -187,6 +187,19 @@ def eventful(engine: Engine) -> Iterator[str]:
         ),
     )
     yield "an abandoned evaluation"
+    eighth = logs.arrive(engine, 800)
+    early = logs.start(engine, eighth, asked, examples=len(validation) + 10)
+    first_ones = [one for k in range(3) for one in seen(10)[25 * k : 25 * k + 12]]
+    logs.record(engine, early, first_ones)
+    logs.finish_quick_tier(
+        engine, early, eighth, asked, examples=len(validation) + 10, scored=len(first_ones)
+    )
+    yield "a quick tier"
+    logs.record(engine, early, seen(10)[12:25], batch="2")
+    logs.fail(engine, early, eighth, asked, error="OSError", message="it was lost")
+    yield "a failure after the quick tier"
+    logs.start(engine, eighth, asked, examples=len(validation) + 10, attempt=2)
+    yield "a second attempt after the quick tier"
     log.append(engine, found(fifth, "/kept/checkpoint-600"))
     log.append(engine, removed(fifth, "/checkpoints/run/checkpoint-600"))
     yield "a checkpoint that was moved"

@@ -56,7 +56,7 @@ EXAMPLES = len(EASY) + len(HARD) + 5  # the text, the choice, and three of the p
 class Step(NamedTuple):
     """One thing that happens to checkpoint `which`, and what is derived right after it."""
 
-    does: Literal["evaluate", "start", "fail", "register"]
+    does: Literal["evaluate", "start", "quick", "fail", "register"]
     which: int
     right: int
     variant: int
@@ -65,7 +65,7 @@ class Step(NamedTuple):
 
 steps = st.builds(
     Step,
-    does=st.sampled_from(["evaluate", "evaluate", "start", "fail", "register"]),
+    does=st.sampled_from(["evaluate", "evaluate", "start", "quick", "fail", "register"]),
     which=st.integers(0, 4),
     right=st.integers(0, 22),
     variant=st.integers(0, 2),
@@ -81,6 +81,7 @@ class Story:
         self.checkpoints: dict[int, str] = {}
         self.attempts: dict[str, int] = {}
         self.completed: set[str] = set()
+        self.quick: set[str] = set()
         self.revisions = dict.fromkeys(SUITES, 1)
         for name, examples in SUITES.items():
             logs.register_suite(
@@ -114,11 +115,29 @@ class Story:
         )
         if step.does == "fail":
             logs.fail(self.engine, evaluation, checkpoint, list(SUITES), attempt=attempt)
+        elif step.does == "quick" and key not in self.quick:
+            made = self._made(evaluation, step.right)[::3]
+            self._record(evaluation, made, batch="quick")
+            logs.finish_quick_tier(
+                self.engine,
+                evaluation,
+                checkpoint,
+                list(SUITES),
+                examples=EXAMPLES,
+                scored=len(made) - 1,
+                failed=1,
+            )
+            self.quick.add(key)
         elif step.does == "evaluate":
-            self._finish(evaluation, checkpoint, step.right)
+            made = self._made(evaluation, step.right)
+            if key in self.quick:
+                made = [one for k, one in enumerate(made) if k % 3]
+            self._record(evaluation, made, batch="rest")
+            logs.complete(self.engine, evaluation, checkpoint, scored=EXAMPLES - 1, failed=1)
             self.completed.add(key)
 
-    def _finish(self, evaluation: str, checkpoint: str, right: int) -> None:
+    def _made(self, evaluation: str, right: int) -> list[Prediction]:
+        """What it predicts, the one example that fails first."""
         seen = [
             (one, Seen(one.target if k < right else "no", target_logprob=-0.5 - abs(right - k) / 7))
             for examples in (EASY, HARD, POOL[3:])
@@ -129,12 +148,14 @@ class Story:
         made += [replace(one, sample=1) for one in made[1:9]]
         text = logs.prediction(evaluation, TEXT, Seen("", target_logprob=-right - 0.5))
         choice = Prediction(evaluation, CHOICE.example_id, choice_logprobs=(-1.5, -right / 10))
-        made += [text, choice]
-        batch = PredictionsRecorded(
-            evaluation_id=evaluation, batch="1", scored=len(made) - 1, failed=1
+        return [*made, text, choice]
+
+    def _record(self, evaluation: str, made: Sequence[Prediction], batch: str) -> None:
+        failed = sum(one.error is not None for one in made)
+        event = PredictionsRecorded(
+            evaluation_id=evaluation, batch=batch, scored=len(made) - failed, failed=failed
         )
-        log.append(self.engine, batch, rows=Rows(predictions=made))
-        logs.complete(self.engine, evaluation, checkpoint, scored=len(made) - 1, failed=1)
+        log.append(self.engine, event, rows=Rows(predictions=made))
 
     def _register(self, step: Step) -> None:
         name = list(SUITES)[step.which % 3]

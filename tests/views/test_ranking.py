@@ -115,6 +115,7 @@ def test_a_difficulty_that_was_not_measured_costs_the_rank() -> None:
         2,
         reason="It cannot be ranked: its loss was not measured on hard and its accuracy was not "
         "measured on hard.",
+        tier="full",
     )
 
 
