@@ -18,7 +18,7 @@ from commands import export as exports
 from commands import query as queries
 from commands.db import app as db
 from commands.encoding import Encoding
-from commands.export import What
+from commands.export import Exported, What
 from commands.options import (
     DatabaseOption,
     FormatOption,
@@ -271,6 +271,33 @@ def show(
 
 
 @app.command()
+def gate(
+    checkpoint: Annotated[str, typer.Argument(help="Its step, folder or id (6 digits or more).")],
+    workspace: WorkspaceOption = None,
+    form: FormatOption = Format.table,
+    run: Annotated[str | None, typer.Option(help="Only checkpoints of this run.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Take only PASS: WARN is exit code 1, too.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for its evaluation to end.")
+    ] = 0.0,
+) -> None:
+    """Say whether a checkpoint may be deployed: PASS, WARN, BLOCK or INCONCLUSIVE, and why.
+
+    It goes by the tests, by the comparison with the checkpoint before and the pinned one, and by
+    whether it was evaluated at all. Exit code: 0 for PASS and WARN, 1 for BLOCK and INCONCLUSIVE.
+
+    Example: milepost gate 400
+    Example: milepost gate 400 --run my-run --wait 600 && ./deploy.sh
+    """
+    from commands import gate as command
+
+    place = find_workspace(workspace)
+    raise typer.Exit(command.gate(place, checkpoint, run, form, strict=strict, wait=wait))
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT over the read-only views.")],
     workspace: WorkspaceOption = None,
@@ -291,7 +318,7 @@ def sql(
 
 @app.command()
 def export(
-    what: Annotated[What, typer.Argument(help="What to write.")],
+    what: Annotated[Exported, typer.Argument(help="What to write.")],
     out: Annotated[str, typer.Option("--out", help="The file; - for standard output.")],
     workspace: WorkspaceOption = None,
     encoding: Annotated[
@@ -299,13 +326,27 @@ def export(
         typer.Option("--format", help="Left out: what the file's name ends in; JSONL for a pipe."),
     ] = None,
     run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="For junit: its step, folder or id. Left out: the newest.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write every prediction, result or event to a file: JSON lines, CSV or Parquet.
 
+    Or the tests of a checkpoint, as JUnit XML for a CI system.
+
     Example: milepost export predictions --out predictions.parquet
+    Example: milepost export junit --out tests.xml --checkpoint 400
     """
-    exports.export(find_workspace(workspace), what, out, encoding=encoding, run=run, force=force)
+    place = find_workspace(workspace)
+    if what is Exported.junit:
+        from commands import junit
+
+        junit.export(place, out, encoding=encoding, run=run, checkpoint=checkpoint, force=force)
+    elif checkpoint is not None:
+        raise UsageError("--checkpoint goes with junit. Take --run for the others.")
+    else:
+        exports.export(place, What(what), out, encoding=encoding, run=run, force=force)
 
 
 @app.command()

@@ -39,6 +39,15 @@ class What(StrEnum):
     events = "events"
 
 
+class Exported(StrEnum):
+    """What `milepost export` takes: rows, or a report with a form of its own."""
+
+    predictions = What.predictions
+    results = What.results
+    events = What.events
+    junit = "junit"
+
+
 class _Source(NamedTuple):
     """A SQL view or table, the columns that are exported, and the order of the rows."""
 

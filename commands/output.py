@@ -21,11 +21,13 @@ PIPE_WIDTH = 240
 VERDICT_STYLES = {
     "REGRESSED": "bold red",
     "FAILED": "bold red",
+    "BLOCK": "bold red",
     "FAIL": "red",
     "failed": "bold red",
     "rejected": "red",
     "critical": "bold red",
     "SUSPECT": "yellow",
+    "WARN": "yellow",
     "warning": "yellow",
     "INCONCLUSIVE": "yellow",
     "OK": "green",
