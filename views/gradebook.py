@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -54,6 +55,7 @@ def predictions_of(
             PREDICTION.c.target_tokens,
             PREDICTION.c.target_bytes,
             PREDICTION.c.target_top1,
+            PREDICTION.c.prompt_truncated,
         )
         .where(PREDICTION.c.evaluation_id == evaluation_id)
         .order_by(PREDICTION.c.example_id, PREDICTION.c.sample)
@@ -79,6 +81,13 @@ def mark(evaluation_id: str, suites: Sequence[Suite], predictions: Sequence[Tupl
         counted.update(suite.index)
         marked.append(one)
     return marked
+
+
+def truncated(suite: Suite, predictions: Sequence[Tuple]) -> Counter[str]:
+    """How many examples of each difficulty of a suite had their prompts cut to fit."""
+    cut = {row[0] for row in predictions if row[-1]}
+    places = [suite.index[one] for one in cut if one in suite.index]
+    return Counter(str(suite.difficulties.at(place)) for place in places)
 
 
 def _mark(evaluation_id: str, suite: Suite, predictions: Sequence[Tuple]) -> Marked:

@@ -99,16 +99,17 @@ def rank(
 ) -> list[Standing]:
     """The standings of a run's checkpoints, in the order of `ended`.
 
-    `results` are those of the validation suites.
+    `results` are those of the validation suites, of which an example in several counts in one.
     """
     losses: dict[str, list[Measured]] = defaultdict(list)
     accuracies: dict[str, list[Measured]] = defaultdict(list)
     waiting = _waiting(ended)
     for one in results:
-        if one.completed and one.evaluation_id not in waiting:
+        if one.completed and one.counts and one.evaluation_id not in waiting:
             cell = Cell(one.suite, one.difficulty)
-            losses[one.evaluation_id].append(Measured(cell, one.loss, one.n))
-            accuracies[one.evaluation_id].append(Measured(cell, one.accuracy, one.n_graded))
+            n, n_graded = one.once_n or 0, one.once_n_graded or 0
+            losses[one.evaluation_id].append(Measured(cell, one.once_loss, n))
+            accuracies[one.evaluation_id].append(Measured(cell, one.once_accuracy, n_graded))
     loss_cells, accuracy_cells = measured_cells(losses), measured_cells(accuracies)
     standings = [
         Standing(one.checkpoint_id, one.step, reason=waiting[one.evaluation_id], tier=one.tier)
@@ -275,7 +276,7 @@ def view(settings: Settings) -> View:
         projections=(
             Projection(
                 name="ranking",
-                version=3,
+                version=4,
                 tables=(RANKING,),
                 listens=EARLY_CHANGES,
                 derive=derive_with(settings.ranking),

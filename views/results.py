@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -28,9 +29,10 @@ from store.log import Recorded
 from store.projections import Derive, Projection
 from store.schema import dumps
 from views import grading
+from views.answers import Answers
 from views.blocks import ANSWER_BLOCK, Ending, ending_of, packed
 from views.examples import Suite, read_suite
-from views.gradebook import Marked, mark, predictions_of
+from views.gradebook import Marked, mark, predictions_of, truncated
 from views.grading import Own
 from views.measures import Measures, measure
 from views.scope import EARLY_CHANGES, EASY_FIRST, SUBJECT, TIER, tier_of
@@ -111,13 +113,22 @@ def _derive_evaluation(
 ) -> None:
     """One evaluation that has ended, or its quick tier; it is graded only if it completed."""
     until = None if ending.quick is None else ending.quick.position
-    marked = mark(evaluation_id, suites, predictions_of(connection, evaluation_id, until))
+    predictions = predictions_of(connection, evaluation_id, until)
+    marked = mark(evaluation_id, suites, predictions)
     tier = tier_of(ending.quick) if ending.completed else None
     for one in marked:
+        cut = truncated(one.suite, predictions)
         key = {"evaluation_id": evaluation_id, "suite_id": one.suite.suite_id, "tier": tier}
         rows = [
-            {**key, "difficulty": difficulty, "grader": _graders(one), **numbers._asdict()}
-            for difficulty, numbers in _measured(one, ending).items()
+            {
+                **key,
+                "difficulty": difficulty,
+                "grader": _graders(one),
+                "n_truncated": cut[difficulty],
+                **numbers._asdict(),
+                **once._asdict(),
+            }
+            for difficulty, (numbers, once) in _measured(one, ending).items()
         ]
         if rows:
             connection.execute(insert(RESULT), rows)
@@ -129,7 +140,17 @@ def _derive_evaluation(
         tuples.insert(connection, ANSWER_BLOCK, blocks)
 
 
-def _measured(marked: Marked, ending: Ending) -> dict[str, Measures]:
+class Once(NamedTuple):
+    """The once_* columns of `result`: what stays of it when each example counts in one suite."""
+
+    n_elsewhere: int | None = None
+    once_n: int | None = None
+    once_n_graded: int | None = None
+    once_loss: float | None = None
+    once_accuracy: float | None = None
+
+
+def _measured(marked: Marked, ending: Ending) -> dict[str, tuple[Measures, Once]]:
     """The measures of each difficulty that a suite has, also one of which nothing was recorded.
 
     Only counts where the evaluation did not complete; in a quick tier only what has a part in it.
@@ -137,15 +158,31 @@ def _measured(marked: Marked, ending: Ending) -> dict[str, Measures]:
     suite, answers = marked.suite, marked.answers
     found = {}
     for difficulty in suite.difficulties.present() or [suite.difficulty]:
-        own = answers.of_difficulty(difficulty)
-        if ending.quick is not None and not len(own):
+        here = answers.of_difficulty(difficulty)
+        if ending.quick is not None and not len(here):
             continue
         if ending.completed:
-            found[str(difficulty)] = measure(own, suite.ungraded, marked.failure)
+            numbers = measure(here, suite.ungraded, marked.failure)
+            found[str(difficulty)] = numbers, _once(here, numbers)
         else:
-            scored = int(own.scored.sum())
-            found[str(difficulty)] = Measures(scored, len(own) - scored, reason=ending.reason)
+            scored = int(here.scored.sum())
+            failed = Measures(scored, len(here) - scored, reason=ending.reason)
+            found[str(difficulty)] = failed, Once()
     return found
+
+
+def _once(here: Answers, numbers: Measures) -> Once:
+    """What stays of `numbers`, the measures of all rows that are `here`."""
+    counting = here[here.counts]
+    if len(counting) < len(here):
+        numbers = measure(counting)
+    return Once(
+        n_elsewhere=len(here) - len(counting),
+        once_n=numbers.n,
+        once_n_graded=numbers.n_graded,
+        once_loss=numbers.loss,
+        once_accuracy=numbers.accuracy,
+    )
 
 
 def _graders(marked: Marked) -> str | None:
@@ -163,7 +200,7 @@ def projection(own: Own) -> Projection:
     """Grades and results by Milepost's graders and these of the user's own."""
     return Projection(
         name="results",
-        version=4,
+        version=5,
         tables=(GRADE, RESULT, ANSWER_BLOCK),
         listens=EARLY_CHANGES,
         derive=derive_with(own),
@@ -185,6 +222,7 @@ COLUMNS = (
     Column("n", "Scored", "count", "Predictions that gave a measurement."),
     Column("n_failed", "Not scored", "count", "Predictions that are an error instead."),
     Column("n_graded", "Graded", "count", "Answers that the accuracy is of."),
+    Column("n_truncated", "Prompts cut", "count", "Examples whose prompt was cut to fit."),
     Column("loss", "Loss", "nats", "Mean negative log-likelihood of a target token."),
     Column("perplexity", "Perplexity", "number", "exp(loss): among how many tokens it wavers."),
     Column("bits_per_byte", "Bits per byte", "number", "Loss by the byte, for any tokenizer."),

@@ -111,6 +111,7 @@ class Result:
 
     `loss` is in nats a token, `accuracy` and `score` are shares; `reason` says why something is
     None. `suite` is the suite's name; `role` is None if the log does not hold the suite.
+    `n_elsewhere` rows count in another suite, and once_* measure the others alone.
     """
 
     checkpoint_id: str
@@ -135,7 +136,17 @@ class Result:
     score: float | None
     loss_se: float | None
     accuracy_se: float | None
+    n_elsewhere: int | None
+    once_n: int | None
+    once_n_graded: int | None
+    once_loss: float | None
+    once_accuracy: float | None
     reason: str | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether some of its examples do not stand in another suite, where they count."""
+        return not self.n_elsewhere or self.n_elsewhere < self.n + self.n_failed
 
 
 class Touched(NamedTuple):

@@ -33,6 +33,9 @@ GRADE: Table = derived(
 
 # `n` counts scored predictions, `n_failed` those with an error in place of a measurement, and
 # `n_graded` those that the accuracies are of.
+# An example that stands in several suites counts in one of them: `n_elsewhere` rows count in
+# another suite than this, and once_* measure the others alone, for means over suites.
+# `n_truncated` examples had their prompts cut to fit.
 # `reason` says why a number beside it is NULL. `tier` is full or quick, NULL without any number.
 RESULT: Table = derived(
     "result",
@@ -53,6 +56,12 @@ RESULT: Table = derived(
     Column("score", REAL_NUMBER),
     Column("loss_se", REAL_NUMBER),
     Column("accuracy_se", REAL_NUMBER),
+    Column("n_truncated", INTEGER),
+    Column("n_elsewhere", INTEGER),
+    Column("once_n", INTEGER),
+    Column("once_n_graded", INTEGER),
+    Column("once_loss", REAL_NUMBER),
+    Column("once_accuracy", REAL_NUMBER),
     Column("reason", TEXT),
     Column("tier", TEXT),
     PrimaryKeyConstraint("evaluation_id", "suite_id", "difficulty"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,11 @@ def result(
         score=None,
         loss_se=None,
         accuracy_se=None,
+        n_elsewhere=0,
+        once_n=0 if loss is None and accuracy is None else n,
+        once_n_graded=0 if accuracy is None else n,
+        once_loss=loss,
+        once_accuracy=accuracy,
         reason=None,
     )
 
@@ -138,6 +144,20 @@ def test_suites_of_a_difficulty_weigh_by_their_examples() -> None:
     (standing,) = rank([ended("a", 1)], results, SETTINGS)
     assert standing.loss == pytest.approx(0.2)
     assert standing.accuracy == pytest.approx(0.9)
+
+
+def test_examples_that_count_in_another_suite_do_not_weigh_twice() -> None:
+    large = result("a", "easy", 0.1, 1.0, suite="large", n=90)
+    part = result("a", "easy", 9.9, 0.5, suite="part", n=50)
+    part = replace(part, n_elsewhere=40, once_n=10, once_n_graded=10)
+    part = replace(part, once_loss=1.1, once_accuracy=0.0)
+    within = result("a", "easy", 9.9, 0.5, suite="within", n=50)
+    within = replace(within, n_elsewhere=50, once_n=0, once_n_graded=0)
+    within = replace(within, once_loss=None, once_accuracy=None)
+    (standing,) = rank([ended("a", 1)], [large, part, within], SETTINGS)
+    assert standing.loss == pytest.approx(0.2)
+    assert standing.accuracy == pytest.approx(0.9)
+    assert standing.rank == 1
 
 
 def test_without_accuracies_one_can_rank_by_loss() -> None:
