@@ -8,7 +8,6 @@ module and inserting as many rows as `grade` had at first. Compare machines by t
 from __future__ import annotations
 
 import sqlite3
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from sqlalchemy import Engine
 
 from benchmarks import biglog, pages
 from benchmarks.biglog import Question
+from benchmarks.report import say
 from errors import StoreError
 from settings import DIFFICULTIES, load_workspace
 from store.engine import connect
@@ -105,12 +105,6 @@ def _costs(
         read_seconds=read_seconds,
         insert_seconds=_insert_grades(file, root / "anchor.db"),
     )
-
-
-def say(line: str) -> None:
-    """How far it is, on the terminal's error stream; each takes the place of the last."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{line and line + ' …'}", end="", file=sys.stderr, flush=True)
 
 
 def _replay(engine: Engine, projections: Sequence[Projection]) -> dict[str, float]:

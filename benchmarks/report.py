@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -48,6 +49,12 @@ def line(one: Line) -> str:
     return _cells(
         one.name, [_number(value) for value in one.values], growth, str(one.bar or ""), verdict
     )
+
+
+def say(line: str) -> None:
+    """How far it is, on the terminal's error stream; each takes the place of the last."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line and line + ' …'}", end="", file=sys.stderr, flush=True)
 
 
 def _cells(name: str, values: Sequence[str], growth: str, bar: str, verdict: str) -> str:

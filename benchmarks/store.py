@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from benchmarks import appending, growth
 from benchmarks.growth import Costs
-from benchmarks.report import Bar, Line, heading, line
+from benchmarks.report import Bar, Line, heading, line, say
 
 APPEND_RATIO = Bar(0.5, "at least")
 FOLLOW_SECONDS = Bar(3, "at most")
@@ -47,16 +47,16 @@ def main() -> None:
     began = time.perf_counter()
     print(heading("Appending", ["predictions/s"]))
     for name, traced in (("without token traces", False), ("with token traces", True)):
-        growth.say(f"appending {name}")
+        say(f"appending {name}")
         with tempfile.TemporaryDirectory() as folder:
             rates = appending.compare(Path(folder), traced=traced, rounds=plan.rounds)
-        growth.say("")
+        say("")
         print(line(Line(name, [rates.ours])))
         print(line(Line("  bare sqlite3", [rates.peers])))
         print(line(Line("  ratio", [rates.ratio], APPEND_RATIO)), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         costs = list(growth.measure(Path(folder), plan.sizes, plan.examples))
-    growth.say("")
+    say("")
     print()
     print(heading("A log of predictions", [f"{one.predictions:,}" for one in costs]))
     for one in _lines(costs):
