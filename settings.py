@@ -154,7 +154,7 @@ class EvaluationSettings(Section):
     `order` says which of the checkpoints that wait comes first. `quick_examples` are measured
     before the others, for a first verdict; 0 measures all at once. `think` "drop" takes think
     blocks out of targets and earlier answers. `generate_choices` writes a text for rows with
-    choices too.
+    choices too. The model leaves memory when nothing has waited for `unload_after_seconds`.
     """
 
     device: str = "auto"
@@ -169,6 +169,7 @@ class EvaluationSettings(Section):
     temperatures: tuple[Positive, ...] = (0.5, 0.75, 1.0, 1.5, 2.0)
     trace: bool = True
     interval_seconds: Positive = 2.0
+    unload_after_seconds: Annotated[float, Field(ge=0.0)] = 300.0
     order: Order = "newest"
     quick_examples: Annotated[int, Field(ge=0)] = 64
     trust_remote_code: tuple[str, ...] = ()

@@ -137,6 +137,22 @@ def dtype_of(settings: EvaluationSettings, device: torch.device) -> torch.dtype:
     return DTYPES[settings.dtype]
 
 
+def lacks_files(path: Path) -> bool:
+    """Whether the folder `path` holds no config or no weights, or not all that its index names."""
+    if adapters.is_adapter(path):
+        return not any((path / name).is_file() for name in adapters.WEIGHTS)
+    first = next((name for name in MODEL_FILES if (path / name).is_file()), None)
+    if first is None or not (path / CONFIG).is_file():
+        return True
+    if not first.endswith(".index.json"):
+        return False
+    try:
+        named = json.loads((path / first).read_text(encoding="utf-8"))["weight_map"].values()
+        return not all((path / name).is_file() for name in named)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+
+
 def _model_folder(path: Path, trust: Trust) -> Path:
     """The folder with the model: `path`, or that of the adapter's base. Raises ModelLoadFault."""
     if (path / CONFIG).is_file():

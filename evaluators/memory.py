@@ -8,7 +8,10 @@ import re
 import torch
 
 # torch's allocator for the CPU raises a bare RuntimeError, safetensors one of its own.
-_SAID = re.compile(r"can't allocate memory|not enough memory|cannot allocate memory", re.IGNORECASE)
+_SAID = re.compile(
+    r"can't allocate memory|cannot allocate memory|not enough memory|out of memory|bad_alloc",
+    re.IGNORECASE,
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

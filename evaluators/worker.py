@@ -2,6 +2,7 @@
 
 What is appended stays. A worker that takes over from a dead one scores only the examples that are
 not in the log yet; a worker whose evaluation was taken over notices at its next append and lets go.
+The engine stays in memory for the next checkpoint, whose files are read ahead meanwhile.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine
 
-from errors import ConcurrencyError, EvaluationFault, EventConflict, NothingScored, StoreError
+from errors import ConcurrencyError, EventConflict, StoreError
 from evaluators import engine as passes
 from evaluators.claims import (
     AGAIN,
@@ -32,15 +34,17 @@ from evaluators.claims import (
     recorded_examples,
     standing,
 )
+from evaluators.earlier import texts
+from evaluators.endings import ending, errors_of, refuse_empty, refuse_unscored
+from evaluators.keeper import Keeper
 from evaluators.loading import NO_TRUST
+from evaluators.readahead import ReadAhead
 from evaluators.suites import Suite
 from settings import EvaluationSettings, Trust
 from store import log
 from store.engine import reading
 from store.events import (
-    EvaluationAbandoned,
     EvaluationCompleted,
-    EvaluationFailed,
     EvaluationStarted,
     PredictionsRecorded,
 )
@@ -48,7 +52,6 @@ from store.lifecycle import LIFECYCLE
 from store.log import Rows
 from store.projections import bring_up_to_date
 from store.records import Example
-from store.schema import PREDICTION
 
 Progress = Callable[[Task, int, int], None]
 
@@ -73,6 +76,7 @@ class Worker:
     derive: Callable[[], None]
     progress: Progress
     trust: Trust = NO_TRUST
+    keeper: Keeper = field(default_factory=Keeper)
 
     @property
     def wanted(self) -> Wanted:
@@ -99,62 +103,71 @@ class Worker:
         `run` and `uncovered` are those of `pending`.
         """
         ended = 0
-        while not self.stop.is_set() and (task := self._next(run, uncovered)) is not None:
+        while not self.stop.is_set() and (tasks := self._pending(run, uncovered)):
+            following = tasks[1].path if len(tasks) > 1 else None
             try:
-                self._evaluate(task)
+                self._evaluate(tasks[0], following)
             except ConcurrencyError:
                 # Another worker has it, so it is not ours to end.
                 continue
             ended += 1
             self.derive()
+        if ended:
+            self.keeper.used()
+        self.keeper.rest(self.settings.unload_after_seconds)
         return ended
 
-    def _next(self, run: str | None, uncovered: bool) -> Task | None:
+    def _pending(self, run: str | None, uncovered: bool) -> list[Task]:
         bring_up_to_date(self.engine, [LIFECYCLE])
         with reading(self.engine) as connection:
-            tasks = pending(
+            return pending(
                 connection, self.wanted, run=run, uncovered=uncovered, order=self.settings.order
             )
-        return tasks[0] if tasks else None
 
-    def _evaluate(self, task: Task) -> None:
-        """One checkpoint, to its end: completed, failed, abandoned, or left for the next start."""
+    def _evaluate(self, task: Task, following: Path | None = None) -> None:
+        """One checkpoint, to its end: completed, failed, abandoned, or left for the next start.
+
+        `following` is the folder of the one that is likely next.
+        """
         try:
-            self._run(task)
+            self._run(task, following)
         except Exception as error:
             if isinstance(error, StoreError) and not isinstance(error, EventConflict):
                 raise  # no fault of the checkpoint, and no place to put a failure
-            self._give_up(task, error)
+            self.keeper.let_go()  # what it holds may be a part of the fault
+            log.append(self.engine, ending(task, self.wanted.suites, error))
 
-    def _run(self, task: Task) -> None:
-        self._refuse_empty_suites()
+    def _run(self, task: Task, following: Path | None) -> None:
+        refuse_empty(self.suites)
         began = time.monotonic()
-        loaded = passes.load(task.path, self.settings, self.trust)
+        loaded = self.keeper.load(task.path, self.settings, self.trust)
         load_seconds = time.monotonic() - began
         examples = distinct(self.suites)
         with reading(self.engine) as connection:
             done = recorded_examples(connection, task.evaluation_id)
-        plan = loaded.plan([one for one in examples if one.example_id not in done])
+            drafts = texts(connection, task, self.wanted.suites)
+        plan = loaded.plan([one for one in examples if one.example_id not in done], drafts)
         version = self._claim(task, loaded, plan, len(examples))
         recorded, tokens = len(done), Counter[str]()
         self.progress(task, recorded, len(examples))
-        for outcomes in loaded.run(plan, task.evaluation_id):
-            version = self._record(task, outcomes, version)
-            recorded += len(outcomes)
-            for name in TOKEN_COUNTS:
-                tokens[name] += sum(getattr(one.prediction, name) or 0 for one in outcomes)
-            self.derive()
-            self.progress(task, recorded, len(examples))
-            if self.stop.is_set():
-                return
-        self._refuse_unscored_suites(task)
+        with ReadAhead(following):
+            for outcomes in loaded.run(plan, task.evaluation_id):
+                version = self._record(task, outcomes, version)
+                recorded += len(outcomes)
+                for name in TOKEN_COUNTS:
+                    tokens[name] += sum(getattr(one.prediction, name) or 0 for one in outcomes)
+                self.derive()
+                self.progress(task, recorded, len(examples))
+                if self.stop.is_set():
+                    return
         with reading(self.engine) as connection:
-            failed = len(errors_of(connection, task.evaluation_id))
+            errors = errors_of(connection, task.evaluation_id)
+        refuse_unscored(self.suites, errors)
         completed = EvaluationCompleted(
             evaluation_id=task.evaluation_id,
             checkpoint_id=task.checkpoint_id,
-            scored=len(examples) - failed,
-            failed=failed,
+            scored=len(examples) - len(errors),
+            failed=len(errors),
             seconds=time.monotonic() - began,
             load_seconds=load_seconds,
             peak_bytes=peak_bytes(),
@@ -201,50 +214,6 @@ class Worker:
         rows = Rows(predictions=predictions, traces=traces)
         return log.append(self.engine, event, expected_version=version, rows=rows).version
 
-    def _give_up(self, task: Task, error: Exception) -> None:
-        """Puts into the log how the evaluation ended."""
-        event: EvaluationAbandoned | EvaluationFailed
-        if not task.path.exists():
-            event = EvaluationAbandoned(
-                evaluation_id=task.evaluation_id,
-                checkpoint_id=task.checkpoint_id,
-                suites=self.wanted.suites,
-                reason=f"{task.path} is gone",
-            )
-        else:
-            event = EvaluationFailed(
-                evaluation_id=task.evaluation_id,
-                attempt=task.attempt,
-                checkpoint_id=task.checkpoint_id,
-                suites=self.wanted.suites,
-                error=type(error).__name__,
-                message=str(error) or "no message",
-                retriable=is_retriable(error),
-            )
-        log.append(self.engine, event)
-
-    def _refuse_empty_suites(self) -> None:
-        """Raises NothingScored, before the model is loaded, for a suite with no usable row."""
-        for suite in self.suites:
-            if not suite.examples:
-                first = suite.refused[0]
-                raise NothingScored(
-                    f"suite {suite.name!r} ({suite.path}): none of its {suite.rows_read} rows can "
-                    f"be used. Line {first.line}: {first.reason}"
-                )
-
-    def _refuse_unscored_suites(self, task: Task) -> None:
-        """Raises NothingScored for a suite of which every example is an error row."""
-        with reading(self.engine) as connection:
-            errors = errors_of(connection, task.evaluation_id)
-        for suite in self.suites:
-            reasons = [errors.get(one.example_id) for one in suite.examples]
-            if all(reason is not None for reason in reasons):
-                raise NothingScored(
-                    f"suite {suite.name!r} ({suite.path}): not one of its {len(reasons)} examples "
-                    f"could be scored. The first one: {reasons[0]}"
-                )
-
 
 def distinct(suites: Sequence[Suite]) -> list[Example]:
     """The examples of all suites, each content once, in the order in which they first come."""
@@ -253,21 +222,6 @@ def distinct(suites: Sequence[Suite]) -> list[Example]:
         for one in suite.examples:
             found.setdefault(one.example_id, one)
     return list(found.values())
-
-
-def errors_of(connection: Connection, evaluation_id: str) -> dict[str, str]:
-    """Why each example of an evaluation that gave no number gave none, by example id."""
-    query = select(PREDICTION.c.example_id, PREDICTION.c.error).where(
-        PREDICTION.c.evaluation_id == evaluation_id, PREDICTION.c.error.is_not(None)
-    )
-    return {row.example_id: row.error for row in connection.execute(query)}
-
-
-def is_retriable(error: Exception) -> bool:
-    """Whether the same evaluation may well succeed later: the machine's fault, not the files'."""
-    if isinstance(error, EvaluationFault):
-        return error.retriable
-    return isinstance(error, MemoryError | OSError)
 
 
 def peak_bytes() -> int:
