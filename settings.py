@@ -161,6 +161,7 @@ class EvaluationSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: Count | None = None
     batch_tokens: Count = 4096
+    memory_bytes: Count | None = None
     max_prompt_tokens: Count = 4096
     max_new_tokens: Count = 64
     stop: tuple[str, ...] = ()

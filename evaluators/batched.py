@@ -53,6 +53,14 @@ class Batched:
             if done := work.advance():
                 yield done
 
+    def pack(self, rows: Sequence[Encoded]) -> tuple[Batch, ...]:
+        """Batches of a size that the budget allows."""
+        return _packed(rows, self.decoder, self.budget)
+
+    def let_go(self) -> None:
+        """Frees the packed weights. Nothing can be run after that."""
+        self.decoder.let_go()
+
 
 @dataclass
 class _Open:
@@ -132,8 +140,10 @@ class _Work:
             decoder, endings = self.way.decoder, self.way.endings
             rows = [row for batch in self.batches for row in batch if row.generates]
             columns = max(len(row.prompt) for row in rows) + endings.max_new_tokens
-            room = min(len(rows), self.budget.rows(columns, decoder.token_bytes))
-            self._pool = Pool(decoder, endings, room, columns, self.way.tally.acceptance)
+            room = self.budget.rows(columns * decoder.token_bytes, decoder.head_bytes)
+            self._pool = Pool(
+                decoder, endings, min(len(rows), room), columns, self.way.tally.acceptance
+            )
         return self._pool
 
     def _step(self) -> list[Done]:
@@ -172,8 +182,13 @@ class _Work:
             self.budget = self.budget.halved
             under_way = {}
         left = [row for number, row in rows.items() if number not in under_way]
-        self.batches = deque(pack(left, self.budget.batch_tokens))
+        self.batches = deque(_packed(left, self.way.decoder, self.budget))
         return [Done(row, Unmeasured(NO_ROOM)) for row in under_way.values()]
+
+
+def _packed(rows: Sequence[Encoded], decoder: Decoder, budget: Budget) -> tuple[Batch, ...]:
+    longest = max((len(row.prompt) + max(map(len, row.targets)) for row in rows), default=1)
+    return pack(rows, budget.tokens(decoder.scoring_bytes(longest), decoder.head_bytes))
 
 
 def _release(device: torch.device) -> None:

@@ -21,8 +21,11 @@ POOL_ROWS = {"cpu": 48, "cuda": 512}
 
 @dataclass(frozen=True)
 class Budget:
-    """Bytes that a pass may take beside the weights: half for a batch that is scored, half for the
-    texts under way. `batch_tokens` and `pool_rows` are the most of either, whatever the bytes.
+    """Bytes that a pass may take beside the weights.
+
+    The logits of a chunk come first; of the rest, half is for a batch that is scored, and half for
+    the texts under way. `batch_tokens` and `pool_rows` are the most of either, whatever the bytes.
+    One example at least is always tried: where that alone needs more, the bound is what it needs.
     """
 
     bytes: int
@@ -36,13 +39,16 @@ class Budget:
             max(1, self.bytes // 2), max(1, self.batch_tokens // 2), max(1, self.pool_rows // 2)
         )
 
-    def tokens(self, token_bytes: int) -> int:
+    def tokens(self, token_bytes: int, head_bytes: int) -> int:
         """The tokens of a batch, at `token_bytes` each; at least one."""
-        return max(1, min(self.batch_tokens, self.bytes // 2 // token_bytes))
+        return max(1, min(self.batch_tokens, self._half(head_bytes) // token_bytes))
 
-    def rows(self, columns: int, token_bytes: int) -> int:
-        """The rows of `columns` tokens that the texts under way may have; at least one."""
-        return max(1, min(self.pool_rows, self.bytes // 2 // (columns * token_bytes)))
+    def rows(self, row_bytes: int, head_bytes: int) -> int:
+        """The rows that the texts under way may have, at `row_bytes` each; at least one."""
+        return max(1, min(self.pool_rows, self._half(head_bytes) // row_bytes))
+
+    def _half(self, head_bytes: int) -> int:
+        return max(0, self.bytes - head_bytes) // 2
 
 
 def budget_of(device: torch.device, wanted: int | None, batch_tokens: int) -> Budget:

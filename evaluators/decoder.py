@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from evaluators.attention import RAGGED, Layout, laid_out, layout_of
 from evaluators.caches import Slots, token_bytes
 from evaluators.kernels import packed, product, products
+from evaluators.measures import peak_bytes
 from evaluators.prompts import Ids
 
 
@@ -64,6 +65,7 @@ class Decoder:
         self.vocabulary = head.weight.shape[0]
         self.device = model.device
         self.token_bytes = 0
+        self._config, self._element = config, model.dtype.itemsize
 
     def states(self, step: Step, cache: Slots) -> Tensor:
         """The last hidden states (tokens, hidden). They are written into `cache`."""
@@ -79,12 +81,38 @@ class Decoder:
         states: Tensor = output.last_hidden_state[0]
         return states
 
+    def let_go(self) -> None:
+        """Frees the packed weights. Nothing can be computed after that."""
+        self._products.clear()
+        del self._head
+
     def logits(self, states: Tensor) -> Tensor:
         """Float32 logits (..., vocabulary) of hidden states (..., hidden)."""
         logits = self._head(states.float())
         if self._scale != 1.0:
             logits *= self._scale
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
+
+    @property
+    def head_bytes(self) -> int:
+        """The most bytes that logits take at once, and what is measured on them."""
+        return peak_bytes(self.vocabulary, self.device)
+
+    def scoring_bytes(self, longest: int) -> int:
+        """About the most bytes that scoring takes a token, in rows of at most `longest` tokens.
+
+        These are keys and values, twice where a prompt has several targets; the states between the
+        layers and within one; and what each token may see, in at most two kinds of layers.
+        """
+        config = self._config
+        heads = getattr(config, "num_attention_heads", 1)
+        shared = getattr(config, "num_key_value_heads", None) or heads
+        hidden: int = config.hidden_size
+        attended = heads * (getattr(config, "head_dim", None) or hidden // heads)
+        inner = getattr(config, "intermediate_size", None) or 4 * hidden
+        states = (6 * hidden + 6 * attended + 4 * inner) * max(self._element, 4)
+        masks = 2 * longest * (1 + heads // shared) * self._element
+        return int(2 * self.token_bytes + states + masks)
 
     @contextmanager
     def _ragged(self) -> Iterator[None]:

@@ -19,6 +19,11 @@ Source: TypeAlias = Literal["earlier", "target", "context"]
 ALIKE: dict[Source, int] = {"earlier": 2, "target": 2, "context": 3}
 
 
+# The share of a source's tokens that is right until more is known, and how many tokens that counts.
+GUESS: dict[Source, float] = {"earlier": 0.9, "target": 0.5, "context": 0.5}
+GUESSED = 32
+
+
 class Draft(NamedTuple):
     """Tokens that may come next, and where they are from."""
 
@@ -84,5 +89,5 @@ class Acceptance:
         self.accepted[source] += accepted
 
     def share(self, source: Source) -> float:
-        """The share of a source's tokens that were right, one half to begin with."""
-        return (self.accepted[source] + 8) / (self.offered[source] + 16)
+        """The share of a source's tokens that were right; a guess as long as there are few."""
+        return (self.accepted[source] + GUESS[source] * GUESSED) / (self.offered[source] + GUESSED)

@@ -23,12 +23,13 @@ from transformers import PreTrainedModel
 
 from errors import EvaluationFault
 from evaluators.batched import Batched
+from evaluators.budget import budget_of
 from evaluators.decoder import Unsuited, decoder_of
 from evaluators.generation import Endings
 from evaluators.loading import NO_TRUST, Standing, device_of, dtype_of, load_model
 from evaluators.outcomes import Outcome, Recorder, failed
 from evaluators.passes import Pass, Single
-from evaluators.planning import Plan, Unencodable, pack
+from evaluators.planning import Plan, Unencodable
 from evaluators.probe import disagreement
 from evaluators.prompts import Encoded, Encoder, Ids, Limits, PromptFormat
 from settings import EvaluationSettings, Trust
@@ -102,9 +103,8 @@ class Engine:
                 rows.append(self._encoder.encode(example))
             except EvaluationFault as fault:
                 unencodable.append(Unencodable(example, str(fault)))
-        batches = pack(rows, self._settings.batch_tokens)
         return Plan(
-            batches,
+            self._pass.pack(rows),
             tuple(unencodable),
             cached=self.fallback is None,
             drafts={} if drafts is None else self._drafts(rows, drafts),
@@ -145,6 +145,7 @@ class Engine:
 
     def let_go(self) -> None:
         """Frees the model's memory. Nothing can be run after that."""
+        self._pass.let_go()
         self._standing.let_go()
 
     def device_peak_bytes(self) -> int | None:
@@ -168,6 +169,8 @@ def load(
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     kept = Standing() if standing is None else standing._standing
+    if standing is not None:
+        standing._pass.let_go()
     model, tokenizer, eos = load_model(path, settings, trust, kept)
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
@@ -182,7 +185,7 @@ def load(
         max_new_tokens=settings.max_new_tokens,
     )
     endings = Endings(tokenizer, eos, settings.stop, settings.max_new_tokens)
-    way, fallback = _way(model, endings, settings.temperatures)
+    way, fallback = _way(model, endings, settings)
     return Engine(
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
@@ -211,13 +214,14 @@ def load(
 
 
 def _way(
-    model: PreTrainedModel, endings: Endings, temperatures: tuple[float, ...]
+    model: PreTrainedModel, endings: Endings, settings: EvaluationSettings
 ) -> tuple[Pass, str | None]:
     """The way through the model, and why it is not the one in batches; None if it is."""
-    single = Single(model, endings, temperatures)
+    single = Single(model, endings, settings.temperatures)
     decoder = decoder_of(model)
     if isinstance(decoder, Unsuited):
         return single, decoder.reason
-    batched = Batched(decoder, endings, temperatures)
+    budget = budget_of(model.device, settings.memory_bytes, settings.batch_tokens)
+    batched = Batched(decoder, endings, settings.temperatures, budget)
     fallback = disagreement(batched, single)
     return (batched if fallback is None else single), fallback

@@ -24,8 +24,11 @@ from transformers import (
 from evaluators.drafts import Acceptance
 from evaluators.generation import Continuation, Endings
 from evaluators.measures import Measures, measure
-from evaluators.planning import Batch
+from evaluators.planning import Batch, pack
 from evaluators.prompts import Encoded, Ids
+
+# Tokens of the examples whose outcomes are given together when each is run alone.
+GIVEN_TOGETHER = 1024
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,14 @@ class Pass(Protocol):
     def tally(self) -> Tally:
         """What its runs did so far."""
 
+    def pack(self, rows: Sequence[Encoded]) -> tuple[Batch, ...]:
+        """The examples in batches of a size that suits it."""
+
     def run(self, batches: Sequence[Batch], drafts: Drafts) -> Iterator[list[Done]]:
         """What the model made of each example, as soon as it is known."""
+
+    def let_go(self) -> None:
+        """Frees what it holds beside the model. Nothing can be run after that."""
 
 
 @dataclass
@@ -98,10 +107,17 @@ class Single:
     temperatures: tuple[float, ...]
     tally: Tally = field(default_factory=Tally)
 
+    def pack(self, rows: Sequence[Encoded]) -> tuple[Batch, ...]:
+        """Batches of few examples: they are only given together."""
+        return pack(rows, GIVEN_TOGETHER)
+
     def run(self, batches: Sequence[Batch], drafts: Drafts) -> Iterator[list[Done]]:  # noqa: ARG002
         """What the model made of each example, in order; drafts are of no use to it."""
         for batch in batches:
             yield [Done(row, self._run(row)) for row in batch]
+
+    def let_go(self) -> None:
+        """Holds nothing beside the model."""
 
     @torch.inference_mode()
     def _run(self, row: Encoded) -> Seen:

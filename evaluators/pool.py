@@ -7,6 +7,7 @@ chooses are taken, so the text is the greedy one whatever was offered.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -18,7 +19,10 @@ from evaluators.measures import Measures, measure_states
 from evaluators.prompts import Ids
 
 # New tokens of a step that cost next to nothing beside reading the weights, by kind of device.
-FREE_TOKENS = {"cpu": 12, "cuda": 128}
+FREE_TOKENS = {"cpu": 20, "cuda": 128}
+
+# New tokens of a step at most: what they need must be far below what scoring a batch does.
+MOST_TOKENS = 512
 
 # A draft that is right at least as often is offered also where it costs as much as it may save.
 SURE = 0.85
@@ -118,14 +122,17 @@ class Pool:
 
     def _drafts(self) -> list[Draft | None]:
         """What is offered to each text: what costs nothing, and what is nearly sure."""
-        room = FREE_TOKENS.get(self.decoder.device.type, 0) - len(self._writings)
-        share = max(0, room // max(1, len(self._writings)))
+        free = FREE_TOKENS.get(self.decoder.device.type, 0) - len(self._writings)
+        most = MOST_TOKENS - len(self._writings)
         drafts: list[Draft | None] = []
-        for one in self._writings:
-            left = self.endings.max_new_tokens - len(one.text.tokens) - 1
-            draft = one.drafter.propose(one.text.tokens, min(one.length, left)) if left else None
+        for number, one in enumerate(self._writings):
+            left = min(self.endings.max_new_tokens - len(one.text.tokens) - 1, one.length, most)
+            draft = one.drafter.propose(one.text.tokens, left) if left > 0 else None
             if draft is not None and self.acceptance.share(draft.source) < SURE:
+                share = math.ceil(max(0, free) / (len(self._writings) - number))
                 draft = draft._replace(tokens=draft.tokens[:share]) if share else None
+            if draft is not None:
+                free, most = free - len(draft.tokens), most - len(draft.tokens)
             drafts.append(draft)
         return drafts
 
