@@ -70,13 +70,13 @@ class Compared(NamedTuple):
 
 def compare(pairs: Pairs) -> Compared:
     """The change over pairs that are comparable, each of them."""
-    graded = pairs.where(_both_graded(pairs))
+    graded = _some(pairs, _both_graded(pairs))
     right, was_right = graded.now.right, graded.before.right
     there = len(right) > 0
     return Compared(
         n=len(pairs.now),
-        clusters=len(np.unique(pairs.cluster)),
-        loss=_loss_change(pairs.where(_both_scored(pairs))),
+        clusters=_places(pairs.cluster).n,
+        loss=_loss_change(_some(pairs, _both_scored(pairs))),
         accuracy=_accuracy_change(graded) if there else None,
         to_wrong=int((was_right & ~right).sum()) if there else None,
         to_right=int((right & ~was_right).sum()) if there else None,
@@ -111,20 +111,19 @@ def _loss_change(pairs: Pairs) -> Measured | None:
     if now is None or before is None:
         return None
     nll, nll_before = -pairs.now.target_logprob, -pairs.before.target_logprob
-    differences = _by_cluster(nll - nll_before, pairs.cluster)
-    clusters = len(differences)
+    clusters = _places(pairs.cluster)
+    differences = clusters.sums(nll - nll_before)
     change, interval, least = None, None, None
     if before > ROUNDING:
         ratio = now / before
         change = ratio - 1.0
-        sums, sums_before = _by_cluster(nll, pairs.cluster), _by_cluster(nll_before, pairs.cluster)
-        se = ratio_se(sums, sums_before)
+        se = ratio_se(clusters.sums(nll), clusters.sums(nll_before))
         if se is not None:
             # Another tokenizer makes other tokens of a target, and the ratio is that of the means.
             se *= ratio * total(nll_before) / total(nll) if total(nll) > 0.0 else 1.0
-            interval, least = t_interval(change, se, clusters), detectable(se)
+            interval, least = t_interval(change, se, clusters.n), detectable(se)
     return Measured(
-        len(nll), clusters, now, before, change, interval, least, sign_flip(differences)
+        len(nll), clusters.n, now, before, change, interval, least, sign_flip(differences)
     )
 
 
@@ -138,18 +137,18 @@ def _accuracy_change(pairs: Pairs) -> Measured:
     now, before = pairs.now.right, pairs.before.right
     n = len(now)
     flips = now.astype(np.int64) - before.astype(np.int64)
-    differences = _by_cluster(flips, pairs.cluster)
-    sizes = _by_cluster(np.ones(n, np.int64), pairs.cluster)
+    clusters = _places(pairs.cluster)
+    differences, sizes = clusters.sums(flips), clusters.sums(np.ones(n))
     change = int(flips.sum()) / n
     interval, least = None, None
     se = ratio_se(differences, sizes)
     if se is not None:
         se = math.hypot(se, 1 / n)
-        low, high = t_interval(change, se, len(sizes))
+        low, high = t_interval(change, se, clusters.n)
         interval, least = Interval(max(-1.0, low), min(1.0, high)), detectable(se)
     return Measured(
         n,
-        len(sizes),
+        clusters.n,
         int(now.sum()) / n,
         int(before.sum()) / n,
         change,
@@ -159,12 +158,24 @@ def _accuracy_change(pairs: Pairs) -> Measured:
     )
 
 
-def _by_cluster(
-    numbers: NDArray[np.float64 | np.int64], cluster: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The sum of each cluster, in the order of their numbers."""
-    _, places = np.unique(cluster, return_inverse=True)
-    return np.asarray(np.bincount(places, weights=numbers), np.float64)
+class _Places(NamedTuple):
+    """Which of `n` clusters each row is in, by their numbers from 0."""
+
+    n: int
+    of: NDArray[np.intp]
+
+    def sums(self, numbers: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
+        """The sum of each cluster, in the order of their numbers."""
+        return np.asarray(np.bincount(self.of, weights=numbers), np.float64)
+
+
+def _places(cluster: NDArray[np.int64]) -> _Places:
+    known, places = np.unique(cluster, return_inverse=True)
+    return _Places(len(known), places)
+
+
+def _some(pairs: Pairs, rows: NDArray[np.bool_]) -> Pairs:
+    return pairs if rows.all() else pairs.where(rows)
 
 
 def _both_scored(pairs: Pairs) -> NDArray[np.bool_]:

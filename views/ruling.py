@@ -27,8 +27,9 @@ from views.words import count, percent, signed
 Verdict = Literal["OK", "SUSPECT", "REGRESSED", "INCONCLUSIVE", "FAILED"]
 
 SIGNIFICANT = 0.05
-# Loss and accuracy, each over all examples and over the parts: each may raise a false alarm.
-FAMILIES = 4
+# Loss and accuracy, each over all examples and over the parts, against the checkpoint before and
+# against the pinned one: each may raise a false alarm.
+FAMILIES = 8
 
 
 class Corrected(NamedTuple):
@@ -224,7 +225,7 @@ def _conclude(
     open_ones = [one for one in judged if not one.excluded]
     if open_ones:
         return "INCONCLUSIVE", _too_few(open_ones[-1], settings)
-    return "OK", "Within the limits, and the intervals exclude more."
+    return "OK", "Within the limits; the intervals exclude anything beyond them."
 
 
 def _too_few(one: _Judged, settings: RegressionSettings) -> str:
