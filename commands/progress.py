@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Self
@@ -11,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from views.words import size
+
+WINDOW_SECONDS = 15.0
 
 _console = Console(highlight=False, markup=False)
 
@@ -26,12 +29,14 @@ def say(line: str) -> None:
 class _Bar:
     """One bar that moves from subject to subject; in a terminal only."""
 
-    def __init__(self, *columns: TextColumn | BarColumn | MofNCompleteColumn) -> None:
+    def __init__(
+        self, *columns: TextColumn | BarColumn | MofNCompleteColumn, remaining: bool = True
+    ) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             *columns,
-            TimeRemainingColumn(),
+            *([TimeRemainingColumn()] if remaining else []),
             console=_console,
             disable=not _console.is_terminal,
         )
@@ -106,22 +111,53 @@ def time_left(seconds: float | None) -> str:
     return f", {minutes} min left" if minutes else f", {round(seconds)} s left"
 
 
+class Pace:
+    """How fast something goes on, over the last WINDOW_SECONDS: it comes in uneven lots."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, done: int, at: float) -> None:
+        """`done` are done `at` this time, in seconds of a clock that never goes back."""
+        self._seen.append((at, done))
+        while len(self._seen) > 2 and self._seen[1][0] <= at - WINDOW_SECONDS:
+            self._seen.popleft()
+
+    @property
+    def per_second(self) -> float | None:
+        """None until something was done in some time."""
+        if not self._seen:
+            return None
+        (began, first), (at, done) = self._seen[0], self._seen[-1]
+        return (done - first) / (at - began) if done > first and at > began else None
+
+    def seconds_left(self, total: int) -> float | None:
+        """How long what is missing takes at this pace; None where that is not known."""
+        rate = self.per_second
+        return None if rate is None else (total - self._seen[-1][1]) / rate
+
+
 class Evaluations(_Bar):
     """The progress of an evaluation: examples recorded, examples a second, time left."""
 
     def __init__(self) -> None:
-        super().__init__(MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+        super().__init__(MofNCompleteColumn(), TextColumn("{task.fields[note]}"), remaining=False)
         self._began = 0.0
         self._first = 0
+        self._pace = Pace()
 
-    def show(self, name: str, done: int, total: int) -> None:
-        """`done` of `total` examples of `name` are recorded."""
+    def show(self, name: str, done: int, total: int) -> str:
+        """`done` of `total` examples of `name` are recorded. Returns that as a phrase."""
         if name != self.name:
-            self._began, self._first = time.monotonic(), done
+            self._began, self._first, self._pace = time.monotonic(), done, Pace()
             self.begin(name, total)
-        seconds = time.monotonic() - self._began
-        rate = f"{(done - self._first) / seconds:.0f} examples/s" if done > self._first else ""
-        self.move(done, rate)
+        now = time.monotonic()
+        seconds = now - self._began
+        self._pace.note(done, now)
+        rate = self._pace.per_second
+        pace = "" if rate is None else f", {rate:.3g}/s{time_left(self._pace.seconds_left(total))}"
+        self.move(done, pace.removeprefix(", "))
         if done == total:
             self.clear()
             say(f"evaluated {name}: {total - self._first} examples in {seconds:.1f} s")
+        return f"{name}: {done} of {total} examples{pace}"

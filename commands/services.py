@@ -141,8 +141,7 @@ def evaluate(
 
         def progress(task: Task, recorded: int, examples: int) -> None:
             name = f"{task.run} step {task.step}"
-            pulse.doing = f"evaluating {name}: {recorded} of {examples} examples"
-            evaluations.show(name, recorded, examples)
+            pulse.doing = f"evaluating {evaluations.show(name, recorded, examples)}"
 
         suites = register_suites(engine, workspace, names, say=say)
         derive()

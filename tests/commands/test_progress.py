@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from commands.progress import News, at_speed, time_left
+from commands.progress import WINDOW_SECONDS, Evaluations, News, Pace, at_speed, time_left
 
 
 def test_what_is_so_is_said_once_until_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,3 +35,23 @@ def test_a_time_that_is_not_known_is_not_said(seconds: float | None, words: str)
 def test_a_speed_that_is_not_known_is_not_said() -> None:
     assert at_speed(None) == ""
     assert at_speed(2_345_678.9) == ", 2.3 MB/s"
+
+
+def test_a_pace_is_that_of_the_last_seconds_and_tells_the_time_left() -> None:
+    pace = Pace()
+    seen = []
+    for done, at in ((0, 0.0), (10, 10.0), (50, 10.0 + WINDOW_SECONDS)):
+        pace.note(done, at)
+        seen.append((pace.per_second, pace.seconds_left(100)))
+    assert seen == [(None, None), (1.0, 90.0), (40 / WINDOW_SECONDS, WINDOW_SECONDS * 5 / 4)]
+    assert Pace().seconds_left(100) is None
+
+
+def test_an_evaluation_says_how_far_it_is_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 100.0, 102.0])
+    monkeypatch.setattr("commands.progress.time.monotonic", lambda: next(clock))
+    with Evaluations() as evaluations:
+        first = evaluations.show("run step 800", 50, 400)
+        later = evaluations.show("run step 800", 120, 400)
+    assert first == "run step 800: 50 of 400 examples"
+    assert later == "run step 800: 120 of 400 examples, 35/s, 8 s left"

@@ -133,7 +133,7 @@ def test_the_engine_stays_for_the_next_checkpoint_and_leaves_when_none_comes(
 
     def watched(*arguments: Any) -> passes.Engine:
         engine = load(*arguments)
-        models.append(weakref.ref(engine._standing.model._model))  # type: ignore[arg-type]
+        models.append(weakref.ref(engine._standing.model._model))
         return engine
 
     settings = SETTINGS.model_copy(update={"unload_after_seconds": 3600.0})

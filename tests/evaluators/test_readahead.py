@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from evaluators import readahead
 from evaluators.readahead import CHUNK_BYTES, ReadAhead, files_of
 
 SIZE = 16 * CHUNK_BYTES
@@ -82,7 +82,7 @@ def test_no_more_is_read_than_a_share_of_the_memory_that_is_available(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = SimpleNamespace(available=8 * CHUNK_BYTES)
-    monkeypatch.setattr(readahead.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     with ReadAhead(weights.parent) as ahead:
         ahead.join()
     assert ahead.read == 4 * CHUNK_BYTES
