@@ -35,6 +35,15 @@ class Plan:
     cached: bool
     drafts: Mapping[str, tuple[Ids, ...]] = field(default_factory=dict)
 
+    def then(self, other: Plan) -> Plan:
+        """This plan, and after it the other one of the same engine."""
+        return Plan(
+            self.batches + other.batches,
+            self.unencodable + other.unencodable,
+            self.cached,
+            {**self.drafts, **other.drafts},
+        )
+
     @property
     def summary(self) -> dict[str, int]:
         """The plan in numbers, as the log keeps it."""

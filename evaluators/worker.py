@@ -1,5 +1,7 @@
 """The worker: claims a checkpoint, runs the one pass over it, appends what it saw batch by batch.
 
+The pass has two parts: the quick tier, which views show as soon as it is in, and the rest.
+
 What is appended stays. A worker that takes over from a dead one scores only the examples that are
 not in the log yet; a worker whose evaluation was taken over notices at its next append and lets go.
 The engine stays in memory for the next checkpoint, whose files are read ahead meanwhile.
@@ -19,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from errors import ConcurrencyError, EventConflict, StoreError
 from evaluators import engine as passes
@@ -38,6 +40,7 @@ from evaluators.earlier import texts
 from evaluators.endings import ending, errors_of, refuse_empty, refuse_unscored
 from evaluators.keeper import Keeper
 from evaluators.loading import NO_TRUST
+from evaluators.quick import quick_tier
 from evaluators.readahead import ReadAhead
 from evaluators.suites import Suite
 from settings import EvaluationSettings, Trust
@@ -47,6 +50,7 @@ from store.events import (
     EvaluationCompleted,
     EvaluationStarted,
     PredictionsRecorded,
+    QuickTierCompleted,
 )
 from store.lifecycle import LIFECYCLE
 from store.log import Rows
@@ -145,21 +149,29 @@ class Worker:
         examples = distinct(self.suites)
         with reading(self.engine) as connection:
             done = recorded_examples(connection, task.evaluation_id)
+            first = self._quick_tier(connection, task, done)
             drafts = texts(connection, task, self.wanted.suites)
-        plan = loaded.plan([one for one in examples if one.example_id not in done], drafts)
-        version = self._claim(task, loaded, plan, len(examples))
+        waiting = [one for one in examples if one.example_id not in done]
+        quick = loaded.plan([one for one in waiting if one.example_id in first], drafts)
+        rest = loaded.plan([one for one in waiting if one.example_id not in first], drafts)
+        version = self._claim(task, loaded, quick.then(rest), len(examples), len(first) or None)
         recorded, tokens = len(done), Counter[str]()
         self.progress(task, recorded, len(examples))
         with ReadAhead(following):
-            for outcomes in loaded.run(plan, task.evaluation_id):
-                version = self._record(task, outcomes, version)
-                recorded += len(outcomes)
-                for name in TOKEN_COUNTS:
-                    tokens[name] += sum(getattr(one.prediction, name) or 0 for one in outcomes)
-                self.derive()
-                self.progress(task, recorded, len(examples))
-                if self.stop.is_set():
-                    return
+            for part in (quick, rest):
+                for outcomes in loaded.run(part, task.evaluation_id):
+                    version = self._record(task, outcomes, version)
+                    recorded += len(outcomes)
+                    for name in TOKEN_COUNTS:
+                        tokens[name] += sum(getattr(one.prediction, name) or 0 for one in outcomes)
+                    self.derive()
+                    self.progress(task, recorded, len(examples))
+                    if self.stop.is_set():
+                        return
+                if part is quick and first:
+                    seconds = time.monotonic() - began
+                    version = self._finish_quick_tier(task, first, len(examples), seconds, version)
+                    self.derive()
         with reading(self.engine) as connection:
             errors = errors_of(connection, task.evaluation_id)
         refuse_unscored(self.suites, errors)
@@ -176,7 +188,44 @@ class Worker:
         )
         log.append(self.engine, completed, expected_version=version)
 
-    def _claim(self, task: Task, loaded: passes.Engine, plan: passes.Plan, examples: int) -> int:
+    def _quick_tier(
+        self, connection: Connection, task: Task, done: frozenset[str]
+    ) -> frozenset[str]:
+        """The examples that come first, by id; none if there is no quick tier, or no more.
+
+        An evaluation that has recorded others already goes on without one.
+        """
+        first = quick_tier(self.suites, self.settings.quick_examples)
+        stream = f"evaluation/{task.evaluation_id}"
+        if any(log.read(connection, types=(QuickTierCompleted,), stream=stream)):
+            return frozenset()
+        return first if done <= first else frozenset()
+
+    def _finish_quick_tier(
+        self, task: Task, first: frozenset[str], examples: int, seconds: float, version: int
+    ) -> int:
+        """Says in the log that the first examples are recorded; returns the stream's version."""
+        with reading(self.engine) as connection:
+            failed = len(first.intersection(errors_of(connection, task.evaluation_id)))
+        event = QuickTierCompleted(
+            evaluation_id=task.evaluation_id,
+            checkpoint_id=task.checkpoint_id,
+            suites=self.wanted.suites,
+            examples=examples,
+            scored=len(first) - failed,
+            failed=failed,
+            seconds=seconds,
+        )
+        return log.append(self.engine, event, expected_version=version).version
+
+    def _claim(
+        self,
+        task: Task,
+        loaded: passes.Engine,
+        plan: passes.Plan,
+        examples: int,
+        quick: int | None,
+    ) -> int:
         """Appends EvaluationStarted and returns the stream's version."""
         started = EvaluationStarted(
             evaluation_id=task.evaluation_id,
@@ -195,7 +244,7 @@ class Worker:
             plan=plan.summary,
             settings={**self.wanted.numbers, **({AGAIN: task.again} if task.again else {})},
             fallback=loaded.fallback,
-            quick=None,
+            quick=quick,
         )
         return log.append(self.engine, started, expected_version=task.version).version
 
