@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
 
 from settings import RegressionSettings, Settings
+from store import log
 from store.lifecycle import LIFECYCLE
-from store.projections import bring_up_to_date
+from store.projections import bring_up_to_date, replay
 from store.records import Example
 from tests import logs
 from tests.logs import Seen
-from views import regression
+from tests.views.deriving import pinned, stored
+from views import flips, regression
 from views.results import RESULTS
 
 VIEW = regression.view(Settings())
@@ -181,3 +184,100 @@ def test_a_new_checkpoint_costs_one_comparison_whatever_the_run(
         logs.evaluate(engine, checkpoint, ["easy"], answers(easy, 20))
         shown(engine)
     assert len(loads) == 1 + 2 * 7
+
+
+def test_a_run_is_held_against_its_pinned_checkpoint_too(
+    engine: Engine, easy: list[Example]
+) -> None:
+    kept = []
+    for step, right in ((100, 20), (200, 29), (300, 24), (400, 12)):
+        kept.append(logs.arrive(engine, step))
+        logs.evaluate(engine, kept[-1], ["easy"], answers(easy, right))
+    log.append(engine, pinned("run", kept[1], 200))
+    rows = shown(engine, suite="all", against="pinned")
+    assert [(row["step"], row["baseline_step"], row["verdict"]) for row in rows] == [
+        (300, 200, "SUSPECT"),
+        (400, 200, "REGRESSED"),
+    ]
+    before = stored(engine, PROJECTIONS)
+    assert replay(engine, PROJECTIONS) == []
+    assert stored(engine, PROJECTIONS) == before
+    log.append(engine, pinned("run", kept[2], 300))
+    assert {row["baseline_step"] for row in shown(engine, against="pinned")} == {300}
+    log.append(engine, pinned("run", None, None))
+    assert shown(engine, against="pinned") == []
+
+
+def test_a_pinned_checkpoint_that_is_not_evaluated_says_so(
+    engine: Engine, easy: list[Example]
+) -> None:
+    first = logs.arrive(engine, 100)
+    log.append(engine, pinned("run", first, 100))
+    logs.evaluate(engine, logs.arrive(engine, 200), ["easy"], answers(easy, 20))
+    (row, _) = shown(engine, against="pinned")
+    assert (row["verdict"], row["baseline_step"]) == ("INCONCLUSIVE", 100)
+    assert row["reason"] == "The pinned baseline, step 100, is not evaluated."
+    logs.evaluate(engine, first, ["easy"], answers(easy, 20))
+    assert {row["verdict"] for row in shown(engine, against="pinned")} == {"OK"}
+
+
+def test_rows_that_name_one_source_are_one(engine: Engine) -> None:
+    examples = [
+        replace(one, metadata={"source": f"book {k // 10}"})
+        for k, one in enumerate(logs.questions("easy", 30, "easy"))
+    ]
+    logs.register_suite(engine, examples, suite_id="easy")
+    for step, right in ((100, 30), (200, 0)):
+        logs.evaluate(engine, logs.arrive(engine, step), ["easy"], answers(examples, right))
+    row = shown(engine, step=200, suite="easy")[0]
+    assert (row["n"], row["clusters"]) == (30, 3)
+    assert row["accuracy_p"] == pytest.approx(2 * 0.5**3)
+    assert row["verdict"] == "SUSPECT"
+    assert "of 30 answers from 3 sources 30 flipped to wrong, 0 to right" in row["reason"]
+
+
+def test_no_right_answer_after_a_low_training_loss_is_a_question_of_format(
+    engine: Engine, easy: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("views.judging.LOW_TRAIN_LOSS", 1.5)  # the log's checkpoints have 1.0
+    logs.evaluate(engine, logs.arrive(engine, 100), ["easy"], answers(easy, 0))
+    logs.evaluate(engine, logs.arrive(engine, 200), ["easy"], answers(easy, 1))
+    none, some = shown(engine, suite="all")
+    assert none["reason"].startswith(
+        "Check the evaluation's format first: the training loss is 1 nats, and not one of 30 "
+        "answers is right. No earlier checkpoint"
+    )
+    assert "format" not in some["reason"]
+
+
+def test_each_suite_s_p_value_is_corrected_for_their_number(engine: Engine) -> None:
+    suites = {name: logs.questions(name, 30, name) for name in ("easy", "medium", "hard")}
+    for name, examples in suites.items():
+        logs.register_suite(engine, examples, suite_id=name, difficulty=name)
+    for step, right in ((100, 30), (200, 24)):
+        seen = answers(suites["easy"], right) + answers(suites["medium"], 30)
+        seen += answers(suites["hard"], 30)
+        logs.evaluate(engine, logs.arrive(engine, step), list(suites), seen)
+    easy_row = shown(engine, step=200, suite="easy")[0]
+    assert easy_row["accuracy_p_holm"] == pytest.approx(3 * easy_row["accuracy_p"])
+    overall = shown(engine, step=200, suite="all")[0]
+    assert overall["accuracy_p_holm"] == overall["accuracy_p"] == pytest.approx(2 * 0.5**6)
+
+
+def test_the_answers_that_flipped_are_listed_both_ways(engine: Engine, easy: list[Example]) -> None:
+    first, second = answers(easy, 10), answers(easy, 9)
+    second[20] = (easy[20], Seen(easy[20].target))
+    logs.evaluate(engine, logs.arrive(engine, 100), ["easy"], first)
+    logs.evaluate(engine, logs.arrive(engine, 200), ["easy"], second)
+    (row, _) = shown(engine, step=200)
+    with engine.connect() as connection:
+        found = flips.view(Settings()).rows(connection)
+    assert [
+        (one["step"], one["baseline_step"], one["flip"], one["prompt"], one["answer_before"])
+        for one in found
+    ] == [
+        (200, 100, "to wrong", "easy question 9", "answer 9"),
+        (200, 100, "to right", "easy question 20", "wrong"),
+    ]
+    assert [one["answer"] for one in found] == ["wrong", "answer 20"]
+    assert (row["to_wrong"], row["to_right"]) == (1, 1)
