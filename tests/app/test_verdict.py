@@ -24,6 +24,7 @@ def compared(step: int, suite: str = "all", verdict: str = "OK", **columns: Any)
         "accuracy": 0.5,
         "accuracy_before": None,
         "verdict": verdict,
+        "tier": "full",
         "reason": "because",
     }
     return {**row, **columns}
@@ -175,3 +176,13 @@ def test_an_earlier_regression_is_remembered() -> None:
 def test_the_newest_regression_is_no_earlier_one() -> None:
     assert looking_back([compared(640, verdict="REGRESSED")]) is None
     assert looking_back([]) is None
+
+
+def test_a_verdict_on_a_quick_tier_is_not_the_last_word() -> None:
+    said = "Quick tier: 64 of 400 examples. because"
+    worse = compared(640, verdict="REGRESSED", loss_change=0.2, tier="quick", reason=said)
+    verdict = judge([], [compared(560), worse], [ranked(560)])
+    assert verdict.word == "Regressed, so far"
+    assert verdict.sentence.endswith("This is the quick tier: the full suites will tell.")
+    assert verdict.reason == said
+    assert looking_back([worse, compared(720)]) is None

@@ -34,10 +34,24 @@ class Verdict(NamedTuple):
 def judge(
     checkpoints: Sequence[Row], regressions: Sequence[Row], ranking: Sequence[Row]
 ) -> Verdict:
-    """The verdict on one run, from its rows of these three views, in the views' order."""
-    keep = best(ranking)
+    """The verdict on one run, from its rows of these three views, in the views' order.
+
+    One that rests on a quick tier says so, and is not the last word.
+    """
     if not regressions:
         return _nothing_ended(checkpoints)
+    judged = _judge(regressions, best(ranking))
+    newest = regressions[-1]
+    if newest["tier"] != "quick":
+        return judged
+    return judged._replace(
+        word=f"{judged.word}, so far",
+        sentence=f"{judged.sentence} This is the quick tier: the full suites will tell.",
+        reason=judged.reason or newest["reason"],
+    )
+
+
+def _judge(regressions: Sequence[Row], keep: Row | None) -> Verdict:
     about = [row for row in regressions if row["checkpoint_id"] == regressions[-1]["checkpoint_id"]]
     totals = [row for row in about if _is_total(row)]
     groups = [row for row in about if not _is_total(row)]
@@ -77,7 +91,8 @@ def looking_back(regressions: Sequence[Row]) -> str | None:
     newest = regressions[-1]["checkpoint_id"] if regressions else None
     steps: dict[int, Row] = {}
     for row in regressions:
-        if row["verdict"] == "REGRESSED" and row["checkpoint_id"] != newest:
+        final = row["verdict"] == "REGRESSED" and row["tier"] == "full"
+        if final and row["checkpoint_id"] != newest:
             steps.setdefault(row["step"], row)
     if not steps:
         return None
