@@ -21,8 +21,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 # The name under which a model's config finds it.
 RAGGED = "ragged"
 
-# What a model may ask of its attention beyond the plain kind.
-UNKNOWN = ("softcap", "s_aux", "sinks", "position_bias")
+# What a model may ask of its attention and does not get.
+UNKNOWN = ("sinks", "position_bias")
 
 
 @dataclass(frozen=True)
@@ -139,28 +139,48 @@ def _attention(
     attention_mask: Tensor | None,
     *,
     scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **asked: Any,
 ) -> tuple[Tensor, None]:
     """Attention of the queries (1, heads, tokens, width) to keys and values (height, key heads,
     reach, width). Heads that share keys become more queries of one head, so nothing is copied.
+
+    `softcap` bounds the scores (Gemma 2), and `s_aux` (heads) is a score of nothing, which takes
+    its share of each head's attention (a sink, as in gpt-oss).
     """
-    if attention_mask is None or any(asked.get(name) is not None for name in UNKNOWN):
-        raise NotImplementedError("an attention of another kind")
+    unknown = [name for name in UNKNOWN if asked.get(name) is not None]
+    if attention_mask is None or unknown:
+        raise NotImplementedError(f"an attention with {', '.join(unknown) or 'no mask'}")
     layout = current()
     heads, shared = query.shape[1], key.shape[1]
     group = heads // shared
     padded = layout.pad(query[0].transpose(0, 1))
     height, width = layout.height, layout.width
     grouped = padded.reshape(height, width, shared, group, -1).permute(0, 2, 3, 1, 4)
-    output = torch.nn.functional.scaled_dot_product_attention(
-        grouped.flatten(2, 3),
-        key,
-        value,
-        attn_mask=layout.fold(attention_mask, group),
-        scale=scaling,
-    )
+    queries, mask = grouped.flatten(2, 3), layout.fold(attention_mask, group)
+    if softcap is None and s_aux is None:
+        output = torch.nn.functional.scaled_dot_product_attention(
+            queries, key, value, attn_mask=mask, scale=scaling
+        )
+    else:
+        scores = queries @ key.mT * (queries.shape[-1] ** -0.5 if scaling is None else scaling)
+        if softcap is not None:
+            scores = torch.tanh(scores / softcap) * softcap
+        # A sink a query: its own head's.
+        sinks = None if s_aux is None else s_aux.view(shared, group).repeat_interleave(width, 1)
+        output = _shares(scores + mask, sinks) @ value
     apart = output.reshape(height, shared, group, width, -1).permute(0, 3, 1, 2, 4)
     return layout.flat(apart.flatten(2, 3))[None], None
+
+
+def _shares(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    """Softmax of `scores` (height, heads, queries, reach) beside `sinks` (heads, queries)."""
+    if sinks is None:
+        return scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
+    sink = sinks[None, :, :, None].expand(len(scores), -1, -1, -1).to(scores.dtype)
+    shares = torch.cat([scores, sink], dim=-1).softmax(-1, dtype=torch.float32)
+    return shares[..., :-1].to(scores.dtype)
 
 
 AttentionInterface.register(RAGGED, _attention)
