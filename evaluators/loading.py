@@ -22,6 +22,7 @@ from transformers.utils import logging
 
 from errors import ModelLoadFault, SettingsError
 from evaluators import adapters
+from evaluators.causality import require_causal, require_decoder_only
 from evaluators.memory import is_out_of_memory
 from evaluators.standing_model import CONFIG, StandingModel, cast_of
 from evaluators.tokenizer import TOKENIZER_CONFIG, StandingTokenizer
@@ -91,6 +92,7 @@ def load_model(
     base = _model_folder(path, trust)
     for folder in dict.fromkeys((path, base)):
         _refuse_code(folder, trust)
+    require_decoder_only(base / CONFIG)
     _refuse_pickles(base, MODEL_FILES, trust)
     _refuse_pickles(path, adapters.WEIGHTS, trust)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -106,6 +108,7 @@ def load_model(
             adapters.attach(model, path)
         model = model.to(device)  # type: ignore[arg-type]
         model.eval()
+        require_causal(model, path)
         # Greedy decoding is the argmax of the logits and nothing else: a repetition penalty or a
         # forced token in the checkpoint's generation_config.json must not reach `generate`.
         model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
@@ -213,8 +216,10 @@ def _load_weights(path: Path, dtype: torch.dtype, trust: Trust) -> PreTrainedMod
     except Exception as error:
         if is_out_of_memory(error):
             raise
+        # What follows the first line may be a list of all that transformers knows.
+        said = str(error).partition("\n")[0]
         raise ModelLoadFault(
-            f"the model in {path} does not load ({type(error).__name__}: {error}): check that the "
+            f"the model in {path} does not load ({type(error).__name__}: {said}): check that the "
             "checkpoint was copied whole and that this transformers knows its architecture"
         ) from error
     model, report = loaded

@@ -8,29 +8,15 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
-    BloomConfig,
-    BloomForCausalLM,
-    CohereConfig,
-    CohereForCausalLM,
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
+    AutoConfig,
+    AutoModelForCausalLM,
     GenerationConfig,
-    GPT2Config,
-    GPT2LMHeadModel,
-    GraniteConfig,
-    GraniteForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MambaConfig,
-    MambaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    Qwen3Config,
-    Qwen3ForCausalLM,
 )
 
-CONTEXT = 128
-WINDOW = 8
+from tests.evaluators.architectures import ARCHITECTURES
+
 SPECIAL = ["<pad>", "<s>", "<unk>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789 \n.,?+=é"
 
@@ -80,46 +66,13 @@ def make_model(kind: str) -> PreTrainedModel:
 
 
 def _random_model(kind: str) -> PreTrainedModel:
-    shape: dict[str, Any] = {
-        "vocab_size": len(SPECIAL) + len(LETTERS),
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "initializer_range": 0.2,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 3,
-    }
-    rope = {
-        **shape,
-        "intermediate_size": 64,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "max_position_embeddings": CONTEXT,
-    }
+    architecture = ARCHITECTURES[kind]
+    size = len(SPECIAL) + len(LETTERS)
+    config = AutoConfig.for_model(architecture.model_type, vocab_size=size, **architecture.config)
     torch.manual_seed(20)
-    match kind:
-        case "llama":
-            return LlamaForCausalLM(LlamaConfig(**rope))
-        case "qwen3":
-            return Qwen3ForCausalLM(Qwen3Config(**{**rope, "tie_word_embeddings": True}))
-        case "gpt2":
-            gpt = {**shape, "n_positions": CONTEXT}
-            return GPT2LMHeadModel(GPT2Config(**gpt))
-        case "gemma3":
-            layers = ["sliding_attention", "full_attention"]
-            window = {"sliding_window": WINDOW, "layer_types": layers}
-            capped = {**rope, **window, "final_logit_softcapping": 5.0}
-            return Gemma3ForCausalLM(Gemma3TextConfig(**capped))
-        case "cohere":
-            return CohereForCausalLM(CohereConfig(**{**rope, "logit_scale": 0.5}))
-        case "granite":
-            return GraniteForCausalLM(GraniteConfig(**{**rope, "logits_scaling": 3.0}))
-        case "bloom":
-            return BloomForCausalLM(BloomConfig(**shape))
-        case "mamba":
-            return MambaForCausalLM(MambaConfig(**{**shape, "state_size": 8}))
-    raise ValueError(kind)
+    model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    assert isinstance(model, PreTrainedModel)
+    return model
 
 
 def save(

@@ -11,7 +11,8 @@ import torch
 
 from evaluators.engine import load, numbers
 from store.records import Example, TokenTrace
-from tests.evaluators.checkpoints import CONTEXT, make_model, make_tokenizer, save
+from tests.evaluators.architectures import CONTEXT
+from tests.evaluators.checkpoints import make_model, make_tokenizer, save
 from tests.evaluators.checks import NEW_TOKENS, check_target, check_text, nats, run, settings
 from tests.evaluators.conftest import Checkpoint
 from tests.evaluators.reference import END, Reference, bare, chat, choice

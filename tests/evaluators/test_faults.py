@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 
 from evaluators.engine import load
 from store.records import Example, Prediction
-from tests.evaluators.checkpoints import CONTEXT, make_model, make_tokenizer, save
+from tests.evaluators.architectures import CONTEXT
+from tests.evaluators.checkpoints import make_model, make_tokenizer, save
 from tests.evaluators.checks import NEW_TOKENS, check_target, check_text, run, settings
 from tests.evaluators.conftest import Checkpoint
 from tests.evaluators.reference import END, Reference, bare, chat, choice
