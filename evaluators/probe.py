@@ -1,16 +1,23 @@
 """Tries a model out on a few tokens: are its numbers the same batched as one example at a time?
 
-Padding on the left, positions of one's own, a cache that is cut and joined, and a head in float32
-are not exact for every model. Where they are not, the model is evaluated one example at a time.
+A batch, positions of one's own, a cache that is cut and joined, and a head in float32 are not exact
+for every model. Where they are not, the model is evaluated one example at a time.
+
+A few tokens show all that depends on the place of a token in its row or in the batch. What depends
+on lengths does not show in them: a window is narrowed for the trial, until its rows reach beyond
+it, and a rotary embedding that follows the longest row is told by its type.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from evaluators.batched import Batched
 from evaluators.passes import Pass, Seen, Single, Unmeasured
@@ -25,32 +32,72 @@ HALF_PRECISION_TOLERANCE = 0.5
 
 NEW_TOKENS = 3
 
+# Settings of a model that limit how far a token sees, and what they are during the trial.
+WINDOWS = ("sliding_window", "attention_chunk_size")
+NARROW = 4
 
-class _Lengths(NamedTuple):
+# The rotary embedding whose angles depend on the longest row that it sees. The "dynamic" one does
+# so only beyond the model's context, where no row goes.
+LENGTH_DEPENDENT = "longrope"
+
+
+class _Row(NamedTuple):
+    """Lengths of a prompt and its target, in tokens; the same `start`s the same prompt."""
+
+    start: int
     prompt: int
     target: int
 
 
-# Of different lengths, so that both prompt and target are padded.
-ROWS = (_Lengths(5, 3), _Lengths(2, 4))
+# One goes beyond a narrow window in its prompt, one not at all, and one has a prompt that is there
+# already, as examples of one question do.
+ROWS = (_Row(0, 6, 3), _Row(100, 2, 1), _Row(0, 6, 1))
 
 
 def disagreement(batched: Batched, single: Single) -> str | None:
     """How the two ways through the model differ by more than rounding; None if they do not."""
+    if any(_depends_on_length(module) for module in single.model.modules()):
+        return f"its {LENGTH_DEPENDENT} rotary embedding depends on the longest row of a batch"
     endings = replace(single.endings, eos=frozenset(), stop=(), max_new_tokens=NEW_TOKENS)
-    batch = tuple(_row(number, batched.decoder.vocabulary) for number in range(len(ROWS)))
+    batch = tuple(_example(number, batched.decoder.vocabulary) for number in range(len(ROWS)))
     tolerance = TOLERANCE.get(single.model.dtype, HALF_PRECISION_TOLERANCE)
-    try:
-        found = _seen(replace(batched, endings=endings), batch)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a model objects to, it has another way
-        return f"in a batch the model raises {type(error).__name__}: {error}"
-    expected = _seen(replace(single, endings=endings), batch)
+    with _narrowed(single.model):
+        try:
+            found = _seen(replace(batched, endings=endings), batch)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it objects to, it has another way
+            return f"in a batch the model raises {type(error).__name__}: {error}"
+        expected = _seen(replace(single, endings=endings), batch)
     for number, pair in enumerate(zip(found, expected, strict=True), start=1):
         if (difference := _difference(*pair, tolerance)) is not None:
             return f"in a batch, row {number} of the trial {difference}"
     return None
+
+
+def _depends_on_length(module: torch.nn.Module) -> bool:
+    named = getattr(module, "rope_type", None)
+    # One type, or one for each type of layer.
+    return LENGTH_DEPENDENT in (named.values() if isinstance(named, dict) else [named])
+
+
+@contextmanager
+def _narrowed(model: PreTrainedModel) -> Iterator[None]:
+    """Within it, no window of the model is wider than NARROW tokens."""
+    configs = [one.config for one in model.modules() if isinstance(one, PreTrainedModel)]
+    wide = [
+        (config, name, width)
+        for config in {id(one): one for one in configs}.values()
+        for name in WINDOWS
+        if isinstance(width := getattr(config, name, None), int) and width > NARROW
+    ]
+    try:
+        for config, name, _ in wide:
+            setattr(config, name, NARROW)
+        yield
+    finally:
+        for config, name, width in wide:
+            setattr(config, name, width)
 
 
 def _seen(way: Pass, batch: Batch) -> list[Seen]:
@@ -93,17 +140,20 @@ def _same_so_far(one: list[int], other: list[int]) -> list[bool]:
     return [one[:place] == other[:place] for place in range(len(one))]
 
 
-def _row(number: int, vocabulary: int) -> Encoded:
-    """An example of tokens spread over the vocabulary, the same ones every time."""
-    lengths = ROWS[number]
-    total = sum(lengths)
-    ids: Ids = tuple(7919 * (place + number * total + 1) % vocabulary for place in range(total))
+def _tokens(start: int, count: int, vocabulary: int) -> Ids:
+    """Tokens spread over the vocabulary, the same ones every time."""
+    return tuple(7919 * (place + 1) % vocabulary for place in range(start, start + count))
+
+
+def _example(number: int, vocabulary: int) -> Encoded:
+    """The example of a row of the trial."""
+    row = ROWS[number]
     return Encoded(
         example=Example("probe", str(number), number, "text", (), "probe"),
-        prompt=ids[: lengths.prompt],
+        prompt=_tokens(row.start, row.prompt, vocabulary),
         prompt_truncated=False,
-        targets=(ids[lengths.prompt :],),
+        targets=(_tokens(10 * (number + 1), row.target, vocabulary),),
         answer=0,
-        target_bytes=lengths.target,
+        target_bytes=row.target,
         generates=True,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 
+from evaluators import attention
 from evaluators.batched import Batched
 from evaluators.caches import Slots
 from evaluators.decoder import Decoder, Step, Unsuited, decoder_of
@@ -32,6 +33,20 @@ class Bent(Decoder):
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         return super().logits(states) * self._by
+
+
+class Lacking(Decoder):
+    """A decoder for which an attribute of some objects is another one."""
+
+    def __init__(self, right: Decoder, of: Sequence[object], name: str, value: object) -> None:
+        self.__dict__.update(right.__dict__)
+        self._of, self._name, self._value = of, name, value
+
+    def states(self, step: Step, cache: Slots) -> torch.Tensor:
+        with pytest.MonkeyPatch.context() as patch:
+            for one in self._of:
+                patch.setattr(one, self._name, self._value)
+            return super().states(step, cache)
 
 
 def passes(checkpoint: Checkpoint, kind: str) -> tuple[Decoder, Batched, Single]:
@@ -72,6 +87,59 @@ def test_positions_that_are_not_those_in_the_row_are_noticed(checkpoint: Checkpo
     decoder, batched, single = passes(checkpoint, "gpt2")
     bent = Bent(decoder, with_positions_in_the_step)
     assert disagrees(Batched(bent, batched.endings, (1.0,)), single)
+
+
+@pytest.mark.parametrize("kind", ["mistral", "gemma3"])
+def test_a_window_wider_than_the_trial_is_tried_too(checkpoint: Checkpoint, kind: str) -> None:
+    decoder, batched, single = passes(checkpoint, kind)
+    config = single.model.config
+    config.sliding_window = 4096
+    bent = Lacking(decoder, [config], "sliding_window", 10**6)
+    assert not disagrees(batched, single)
+    assert disagrees(Batched(bent, batched.endings, (1.0,)), single)
+    assert config.sliding_window == 4096
+
+
+def test_windows_are_what_they_were_when_the_trial_fails(checkpoint: Checkpoint) -> None:
+    def fails(step: Step) -> Step:
+        raise MemoryError(step)
+
+    decoder, batched, single = passes(checkpoint, "mistral")
+    single.model.config.sliding_window = 4096
+    with pytest.raises(MemoryError):
+        disagreement(Batched(Bent(decoder, fails), batched.endings, (1.0,)), single)
+    assert single.model.config.sliding_window == 4096
+
+
+def test_an_attention_without_its_bound_is_noticed(checkpoint: Checkpoint) -> None:
+    decoder, batched, single = passes(checkpoint, "gemma2")
+    name = "attn_logit_softcapping"
+    modules = [one for one in single.model.modules() if hasattr(one, name)]
+    assert not disagrees(batched, single)
+    bent = Lacking(decoder, modules, name, None)
+    assert disagrees(Batched(bent, batched.endings, (1.0,)), single)
+
+
+def test_an_attention_without_its_sinks_is_noticed(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_sinks(scores: torch.Tensor, sinks: torch.Tensor) -> torch.Tensor:
+        assert sinks.shape == scores.shape[1:3]
+        return scores.softmax(-1)
+
+    _, batched, single = passes(checkpoint, "gpt-oss")
+    assert not disagrees(batched, single)
+    monkeypatch.setattr(attention, "_shares", without_sinks)
+    assert disagrees(batched, single)
+
+
+def test_a_rotary_embedding_that_follows_the_longest_row_is_known_by_its_type(
+    checkpoint: Checkpoint,
+) -> None:
+    _, batched, single = passes(checkpoint, "phi3-longrope")
+    assert disagreement(batched, single) == (
+        "its longrope rotary embedding depends on the longest row of a batch"
+    )
 
 
 def test_a_head_that_is_not_the_models_is_noticed(checkpoint: Checkpoint) -> None:
