@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+BENCH := .venv/bench
 export HF_HUB_OFFLINE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -27,8 +28,11 @@ format: $(INSTALLED)  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED)  ## measurements, side by side with a peer in one run
+bench: $(INSTALLED) $(BENCH)/installed  ## measurements, side by side with a peer; makes the tables
 	$(BIN)/python -m benchmarks.store
+	$(BENCH)/bin/python -m benchmarks.parity --record; parity=$$?; \
+	$(BENCH)/bin/python -m benchmarks.engine --record; engine=$$?; \
+	$(BENCH)/bin/python -m benchmarks.publish && exit $$((parity + engine))
 
 dashboard: $(INSTALLED)  ## the dashboard on the demo's workspace
 	$(BIN)/milepost dashboard --workspace demo-workspace
@@ -46,4 +50,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(BENCH)/installed: requirements-bench.lock $(INSTALLED)
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --requirement requirements-bench.lock
 	touch $@

@@ -14,6 +14,13 @@ from settings import EvaluationSettings
 from store.records import Example, Prediction
 
 
+class Wanted(NamedTuple):
+    """How many rows of a kind, and how long their prompts are, in tokens."""
+
+    rows: int
+    prompts: range = rows.PROMPTS
+
+
 class Kinds(NamedTuple):
     """Rows with short answers, with long ones, and with choices."""
 
@@ -81,7 +88,7 @@ def requests(work: Work, machine: Machine) -> list[Request]:
     return [found[one.example_id] for one in work.examples]
 
 
-def rows_of(folder: Path, short: int, long: int, choice: int) -> Kinds:
+def rows_of(folder: Path, short: Wanted, long: Wanted, choice: Wanted) -> Kinds:
     """Rows of each kind, their lengths counted by the tokenizer in a checkpoint's folder."""
     from transformers import AutoTokenizer
 
@@ -91,7 +98,9 @@ def rows_of(folder: Path, short: int, long: int, choice: int) -> Kinds:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     return Kinds(
-        rows.short_rows(short, count), rows.long_rows(long, count), rows.choice_rows(choice, count)
+        rows.short_rows(short.rows, count, short.prompts),
+        rows.long_rows(long.rows, count, long.prompts),
+        rows.choice_rows(choice.rows, count, choice.prompts),
     )
 
 

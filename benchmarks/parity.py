@@ -21,7 +21,8 @@ from store.records import Example
 
 DIFFERENCE = Bar(1e-3, "at most")
 TEXTS = Bar(1.0, "at least")
-GEMMA_TOKENS = 48
+PROMPTS = range(50, 151)  # of short answers and choices; long answers have longer ones too
+GEMMA_TOKENS = 32
 DEMO_TOKENS = 32
 DEMO_SUITES = ("easy_50", "medium_50", "hard_50", MINING_NAME)
 CHOICES = 4
@@ -127,7 +128,13 @@ def lines(name: str, one: Parity) -> list[str]:
 
 def _gemma(share: int) -> Work:
     folder = gemma.folder()
-    kinds = fresh(ours.rows_of, folder, 96 // share, 36 // share, 72 // share)
+    kinds = fresh(
+        ours.rows_of,
+        folder,
+        ours.Wanted(128 // share, PROMPTS),
+        ours.Wanted(24 // share),
+        ours.Wanted(48 // share, PROMPTS),
+    )
     return Work(folder, (*kinds.short, *kinds.long, *kinds.choice), GEMMA_TOKENS, ("\n",))
 
 

@@ -21,6 +21,7 @@ PAGE = ROOT / "docs" / "performance.md"
 README = ROOT / "README.md"
 BEGIN = "<!-- performance: made by `make bench` -->"
 END = "<!-- end of performance -->"
+ENGINE = ("short answers", "long answers", "log and views")
 PACKAGES = ("torch", "transformers", "lm_eval")
 
 
@@ -76,20 +77,20 @@ def machine() -> dict[str, str]:
 
 def section(measured: Mapping[str, Any]) -> str:
     """The README's table, between its markers."""
-    engine = measured["engine"]
+    numbers = {name: one for part in ENGINE for name, one in measured[part]["numbers"].items()}
     lines = [
         BEGIN,
         "",
         "| against lm-evaluation-harness | measured | bar |",
         "|---|---|---|",
         *(
-            f"| {row.words} | {row.form.format(engine['numbers'][row.name])} | {row.bar} |"
+            f"| {row.words} | {row.form.format(numbers[row.name])} | {row.bar} |"
             for row in README_ROWS
-            if row.name in engine["numbers"]
+            if row.name in numbers
         ),
         "",
-        f"Gemma 3 270M in float32, {_words(engine['measured'])}. Each side has its best batch size",
-        "within 8 GB. All numbers, and how they were measured: "
+        f"Gemma 3 270M in float32, {_words(measured[ENGINE[0]]['measured'])}.",
+        "Each side has its best batch size within 8 GB. All numbers, and how they were measured:",
         "[docs/performance.md](docs/performance.md).",
         "",
         END,
@@ -125,14 +126,12 @@ def _page(measured: Mapping[str, Any]) -> Iterator[str]:
     yield "Made by `make bench` from `docs/performance.json`; do not edit."
     yield ""
     yield METHOD
-    for part, title in (("engine", "Speed and memory"), ("parity", "Equal numbers")):
-        if part not in measured:
-            continue
-        yield f"## {title}"
+    for part in (*ENGINE, "parity"):
+        yield f"## {part.capitalize()}"
         yield ""
         yield f"Measured {_words(measured[part]['measured'])}."
         yield ""
-        yield from (_engine if part == "engine" else _parity)(measured[part]["numbers"])
+        yield from (_engine if part in ENGINE else _parity)(measured[part]["numbers"])
         yield ""
 
 

@@ -47,11 +47,11 @@ class Piece(NamedTuple):
     tokens: int
 
 
-def short_rows(number: int, count: Count) -> list[Example]:
-    """Prompts of 50 to 600 tokens with answers of 1 to 5: half puzzles after solved ones, half the
-    next word of a text. A line ends the answer.
+def short_rows(number: int, count: Count, prompts: range = PROMPTS) -> list[Example]:
+    """Prompts with answers of 1 to 5 tokens: half are puzzles after solved ones, half the next word
+    of a text. A line ends the answer.
     """
-    random, lengths = Random(SEED), spread(number, PROMPTS)
+    random, lengths = Random(SEED), spread(number, prompts)
     texts = _Texts(count, lambda text: " ".join(text.split()))
     rows = []
     for place, length in enumerate(lengths):
@@ -66,21 +66,21 @@ def short_rows(number: int, count: Count) -> list[Example]:
     return rows
 
 
-def long_rows(number: int, count: Count) -> list[Example]:
-    """Prompts of 50 to 600 tokens with answers of 50 to 300: a text, and how it goes on."""
+def long_rows(number: int, count: Count, prompts: range = PROMPTS) -> list[Example]:
+    """Prompts with answers of 50 to 300 tokens: a text, and how it goes on."""
     texts = _Texts(count, str)
     targets = Random(SEED).sample(spread(number, LONG), number)
     rows = []
-    for length, target in zip(spread(number, PROMPTS), targets, strict=True):
+    for length, target in zip(spread(number, prompts), targets, strict=True):
         prompt, rest = texts.take(length, target)
         rows.append(completion(_joined(prompt), _joined(until(rest, target))))
     return rows
 
 
-def choice_rows(number: int, count: Count) -> list[Example]:
-    """Prompts of 50 to 600 tokens with four ways to go on, one of them the text's own."""
+def choice_rows(number: int, count: Count, prompts: range = PROMPTS) -> list[Example]:
+    """Prompts with four ways to go on, one of them the text's own."""
     texts = _Texts(count, lambda text: " ".join(text.split()))
-    taken = [texts.take(length, 4 * CHOICE_WORDS) for length in spread(number, PROMPTS)]
+    taken = [texts.take(length, 4 * CHOICE_WORDS) for length in spread(number, prompts)]
     ends = [_joined(rest[:CHOICE_WORDS]) for _, rest in taken]
     rows = []
     for place, (prompt, _) in enumerate(taken):
