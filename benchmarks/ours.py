@@ -17,7 +17,7 @@ from store.records import Example, Prediction
 class Wanted(NamedTuple):
     """How many rows of a kind, and how long their prompts are, in tokens."""
 
-    rows: int
+    number: int
     prompts: range = rows.PROMPTS
 
 
@@ -98,9 +98,9 @@ def rows_of(folder: Path, short: Wanted, long: Wanted, choice: Wanted) -> Kinds:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     return Kinds(
-        rows.short_rows(short.rows, count, short.prompts),
-        rows.long_rows(long.rows, count, long.prompts),
-        rows.choice_rows(choice.rows, count, choice.prompts),
+        rows.short_rows(short.number, count, short.prompts),
+        rows.long_rows(long.number, count, long.prompts),
+        rows.choice_rows(choice.number, count, choice.prompts),
     )
 
 
