@@ -61,7 +61,7 @@ def read() -> dict[str, Any]:
 
 
 def machine() -> dict[str, str]:
-    """The date, the processor, and the versions of what was measured."""
+    """The date, the processor, its load over the last minute, and the versions measured."""
     names = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -70,6 +70,7 @@ def machine() -> dict[str, str]:
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores",
+        "load": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }
@@ -77,7 +78,8 @@ def machine() -> dict[str, str]:
 
 def section(measured: Mapping[str, Any]) -> str:
     """The README's table, between its markers."""
-    numbers = {name: one for part in ENGINE for name, one in measured[part]["numbers"].items()}
+    parts = [measured[part] for part in ENGINE if part in measured]
+    numbers = {name: one for part in parts for name, one in part["numbers"].items()}
     lines = [
         BEGIN,
         "",
@@ -89,8 +91,9 @@ def section(measured: Mapping[str, Any]) -> str:
             if row.name in numbers
         ),
         "",
-        f"Gemma 3 270M in float32, {_words(measured[ENGINE[0]]['measured'])}.",
-        "Each side has its best batch size within 8 GB. All numbers, and how they were measured:",
+        f"Gemma 3 270M in float32, {_words(parts[0]['measured'])}.",
+        f"Rows: {_rows(numbers)}. Each side has its best batch size within 8 GB. All numbers, and how",
+        "they were measured:",
         "[docs/performance.md](docs/performance.md).",
         "",
         END,
@@ -126,7 +129,7 @@ def _page(measured: Mapping[str, Any]) -> Iterator[str]:
     yield "Made by `make bench` from `docs/performance.json`; do not edit."
     yield ""
     yield METHOD
-    for part in (*ENGINE, "parity"):
+    for part in (one for one in (*ENGINE, "parity") if one in measured):
         yield f"## {part.capitalize()}"
         yield ""
         yield f"Measured {_words(measured[part]['measured'])}."
@@ -151,9 +154,17 @@ def _parity(numbers: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
         yield f"| {name.replace('_', ' ')} | {values} |"
 
 
+def _rows(numbers: Mapping[str, float]) -> str:
+    counts = {kind: numbers.get(f"{kind}: rows") for kind in ("short", "long")}
+    return ", ".join(f"{int(count)} {kind}" for kind, count in counts.items() if count is not None)
+
+
 def _words(on: Mapping[str, str]) -> str:
     versions = ", ".join(f"{name} {on[name]}" for name in PACKAGES)
-    return f"on {on['date']} on {on['processor']}, with Python {on['python']}, {versions}"
+    return (
+        f"on {on['date']} on {on['processor']} (load {on['load']}: 2.0 is the benchmark alone), "
+        f"with Python {on['python']}, {versions}"
+    )
 
 
 def _number(value: float) -> str:
