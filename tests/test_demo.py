@@ -37,6 +37,7 @@ SHAPES = {
     ),
     "curriculum": "step difficulty loss accuracy recommended_share strategy reason",
     "tests": "checkpoint_id step suite passed accuracy threshold n n_failed",
+    "flips": "checkpoint_id step against baseline_step suite flip prompt answer_before answer",
     "hard-examples": "",
     "corrections": "",
     "alerts": "",
@@ -98,7 +99,8 @@ def test_every_checkpoint_of_the_trainer_is_evaluated_once_and_whole(demo: Demo)
 
 
 def test_the_damaged_checkpoint_regressed_and_the_recovery_did_not(demo: Demo) -> None:
-    rows = [row for row in show(demo.workspace, "regression") if row["suite"] == "all"]
+    shown = show(demo.workspace, "regression")
+    rows = [row for row in shown if row["suite"] == row["difficulty"] == "all"]
     verdicts = [row["verdict"] for row in rows]
     assert verdicts.count("REGRESSED") == 1
     at = verdicts.index("REGRESSED")
