@@ -1,8 +1,9 @@
 """Evaluates in a process that may take only so much memory, and says what came of it.
 
-    python -m tests.evaluators.shortage FOLDER BYTES
+    python -m tests.evaluators.shortage FOLDER ROOM BUDGET
 
-BYTES is what it may take beyond what it has once the model is loaded; 0 is no limit.
+ROOM is the bytes that it may take beyond what it has once the model is loaded, 0 for no limit;
+BUDGET is `memory_bytes` in its settings. The long text is left out where the budget is the room.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ SHORT = [chat(f"{number}+{number}?", "no, that is not the answer") for number in
 LONG = bare("abcdefgh" * 225)
 
 
-def main(folder: Path, room: int) -> None:
+def main(folder: Path, room: int, budget: int) -> None:
     """Prints predictions by example id, and the tally, as JSON."""
-    engine = load(folder, settings(memory_bytes=2**33))
-    plan = engine.plan([*SHORT, LONG])
+    engine = load(folder, settings(memory_bytes=budget))
+    plan = engine.plan(SHORT if room == budget else [*SHORT, LONG])
     if room:
         taken = psutil.Process().memory_info().vms
         resource.setrlimit(resource.RLIMIT_AS, (taken + room, resource.RLIM_INFINITY))
@@ -36,4 +37,4 @@ def main(folder: Path, room: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -41,8 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("wide"), model)
 
 
-def evaluate(folder: Path, room: int) -> Any:
-    command = [sys.executable, "-m", "tests.evaluators.shortage", str(folder), str(room)]
+def evaluate(folder: Path, room: int, budget: int = 8192 * MIB) -> Any:
+    module = "tests.evaluators.shortage"
+    command = [sys.executable, "-m", module, str(folder), str(room), str(budget)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return json.loads(ran.stdout.splitlines()[-1])
 
@@ -62,6 +63,14 @@ def test_out_of_memory_halves_the_batches_and_loses_nothing(folder: Path) -> Non
             assert error is None
             assert logprob == pytest.approx(expected[example_id][1], abs=1e-3)
             assert text == expected[example_id][2]
+
+
+def test_a_pass_takes_no_more_than_its_budget_beside_the_weights(folder: Path) -> None:
+    found = evaluate(folder, 256 * MIB, 256 * MIB)
+    assert found["tally"]["out_of_memory"] == 0
+    assert len(found["rows"]) == len(SHORT)
+    # In a sixth of it the same batches do not fit: the limit is felt.
+    assert evaluate(folder, 40 * MIB, 256 * MIB)["tally"]["out_of_memory"] > 0
 
 
 def test_a_budget_is_shared_by_batches_and_texts() -> None:
