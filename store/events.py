@@ -318,6 +318,88 @@ class EvaluationAbandoned(Event):
     reason: str
 
 
+class Notice(BaseModel):
+    """An alert as it stood when somebody was told of it, or acknowledged it.
+
+    `alert_id` names one occurrence: an alert that ended and came back has another. `subject` is
+    the stream of the log that it is about.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    alert_id: str
+    kind: str
+    subject: str
+    run: str | None
+    checkpoint_id: str | None
+    step: int | None
+    severity: str
+    title: str
+    detail: str
+    raised_at: str
+
+
+class AlertSending(Event):
+    """One message about these alerts is about to go to a place that [notify.to] names.
+
+    It is the claim on them: appended before the message goes, by the process that sends it. One
+    that neither AlertSent nor AlertNotSent follows may have gone out, and is never sent again.
+    """
+
+    about = "notify/{place}"
+    unique = ("place", "number", "host", "pid")
+
+    place: str
+    number: int
+    alerts: tuple[Notice, ...]
+    host: str
+    pid: int
+
+
+class AlertSent(Event):
+    """The message was handed over: the service took it."""
+
+    about = "notify/{place}"
+    unique = ("place", "number")
+
+    place: str
+    number: int
+    alerts: tuple[str, ...]
+    seconds: float
+
+
+class AlertNotSent(Event):
+    """The service did not take the message; its alerts are tried again later.
+
+    `reason` has nothing of the address, which may hold a secret.
+    """
+
+    about = "notify/{place}"
+    unique = ("place", "number")
+
+    place: str
+    number: int
+    alerts: tuple[str, ...]
+    reason: str
+
+
+class AlertAcknowledged(Event):
+    """A person has seen an alert, and says what comes of it."""
+
+    about = "alert/{alert.alert_id}"
+    unique = ("alert_id", "at")
+
+    alert: Notice
+    note: str
+    by: str
+    at: str
+
+    @property
+    def alert_id(self) -> str:
+        """The occurrence that is acknowledged."""
+        return self.alert.alert_id
+
+
 TYPES: dict[str, type[Event]] = {
     model.__name__: model
     for model in (
@@ -335,6 +417,10 @@ TYPES: dict[str, type[Event]] = {
         EvaluationFailed,
         EvaluationAbandoned,
         BaselinePinned,
+        AlertSending,
+        AlertSent,
+        AlertNotSent,
+        AlertAcknowledged,
     )
 }
 
