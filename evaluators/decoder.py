@@ -109,7 +109,9 @@ class Decoder:
         shared = getattr(config, "num_key_value_heads", None) or heads
         hidden: int = config.hidden_size
         attended = heads * (getattr(config, "head_dim", None) or hidden // heads)
-        inner = getattr(config, "intermediate_size", None) or 4 * hidden
+        sizes = getattr(config, "intermediate_size", None) or 4 * hidden
+        # One of all layers, or one a layer.
+        inner = max(sizes) if isinstance(sizes, list | tuple) else sizes
         states = (6 * hidden + 6 * attended + 4 * inner) * max(self._element, 4)
         masks = 2 * longest * (1 + heads // shared) * self._element
         return int(2 * self.token_bytes + states + masks)
