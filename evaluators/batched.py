@@ -58,7 +58,7 @@ class Batched:
         return _packed(rows, self.decoder, self.budget)
 
     def let_go(self) -> None:
-        """Frees the packed weights. Nothing can be run after that."""
+        """Lets go of the weights. Nothing can be run after that."""
         self.decoder.let_go()
 
 

@@ -15,7 +15,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from evaluators.attention import RAGGED, Layout, laid_out, layout_of
 from evaluators.caches import Slots, token_bytes
-from evaluators.kernels import packed, product, products
+from evaluators.kernels import computed_by, product, products
 from evaluators.measures import peak_bytes
 from evaluators.prompts import Ids
 
@@ -69,7 +69,7 @@ class Decoder:
 
     def states(self, step: Step, cache: Slots) -> Tensor:
         """The last hidden states (tokens, hidden). They are written into `cache`."""
-        with self._ragged(), packed(self._products), laid_out(step.layout):
+        with self._ragged(), computed_by(self._products), laid_out(step.layout):
             output = self._body(
                 input_ids=step.ids[None],
                 attention_mask=None,
@@ -82,7 +82,7 @@ class Decoder:
         return states
 
     def let_go(self) -> None:
-        """Frees the packed weights. Nothing can be computed after that."""
+        """Lets go of the weights. Nothing can be computed after that."""
         self._products.clear()
         del self._head
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from evaluators import adapters
+from evaluators.pages import moved
 from settings import Trust
 
 LOG = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class StandingModel:
         """
         if model.device.type == "cpu":
             for one in chain(model.parameters(), model.buffers()):
-                one.data = one.data.clone()
+                one.data = moved(one.data)
         self._model, self._cast, self._proven = model, cast, False
         self._buffers = {name: one.clone() for name, one in _unsaved(model).items()}
 
