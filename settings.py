@@ -216,11 +216,24 @@ class SuiteTestSettings(Section):
 
 
 class RankingSettings(Section):
-    """`[ranking]`: the weights of the composite score; they are scaled to sum to 1."""
+    """`[ranking]`: the weights of the composite score; they are scaled to sum to 1.
+
+    The `contenders` with the highest scores are held against each other in `resamples` of the
+    examples that they share (fewer, down to 200, with more than 20,000 of them), if these are
+    `min_examples` or more.
+    """
 
     loss_weight: Annotated[float, Field(ge=0.0)] = 0.5
     balance_weight: Annotated[float, Field(ge=0.0)] = 0.25
     consistency_weight: Annotated[float, Field(ge=0.0)] = 0.25
+    contenders: Count = 20
+    resamples: Annotated[int, Field(ge=200)] = 1000
+    min_examples: Count = 20
+
+    @property
+    def weightless(self) -> bool:
+        """Whether no part of the score counts."""
+        return self.loss_weight + self.balance_weight + self.consistency_weight == 0.0
 
 
 class CalibrationSettings(Section):

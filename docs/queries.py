@@ -35,6 +35,19 @@ WHERE rank = 1 ORDER BY run, step
 """,
         ),
         Query(
+            "Which checkpoints may be the best, and how likely is each?",
+            """
+SELECT run, step, rank, rank_low, rank_high, p_best, evidence FROM rankings
+WHERE tie = 1 ORDER BY run, rank, step
+""",
+        ),
+        Query(
+            "Which checkpoints does none beat in loss, accuracy and calibration at once?",
+            """
+SELECT run, step, loss, accuracy, ece FROM rankings WHERE pareto = 1 ORDER BY run, step
+""",
+        ),
+        Query(
             "How far is the newest checkpoint from the best one?",
             """
 SELECT best.run, best.step AS best_step, best.score AS best_score,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from tests.postgres import Server
 from tests.views.deriving import eventful, rejected, settings_with_tests
 from views import registry
 
+VIEWS_PAGE = (Path(__file__).resolve().parent.parent / "docs" / "views.md").read_text("utf-8")
 QUESTIONS = [query for group in queries.GROUPS for query in group.queries]
 
 
@@ -111,6 +113,13 @@ def test_every_question_has_an_answer(reader: Engine, query: queries.Query) -> N
 @pytest.mark.parametrize("query", make.QUERIES.values(), ids=lambda query: str(query[0]))
 def test_every_query_of_a_view_runs(reader: Engine, query: tuple[str, str]) -> None:
     assert ask(reader, query[1], seconds=10).columns
+
+
+@pytest.mark.parametrize(
+    "sql", re.findall(r"^```sql\n(.*?)^```", VIEWS_PAGE, re.DOTALL | re.MULTILINE)
+)
+def test_every_query_of_the_page_on_views_has_an_answer(reader: Engine, sql: str) -> None:
+    assert ask(reader, sql, seconds=10).rows
 
 
 def test_questions_and_queries_are_asked_once() -> None:

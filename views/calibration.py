@@ -24,9 +24,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import Connection, PrimaryKeyConstraint, Table, delete, insert
+from sqlalchemy import Connection, PrimaryKeyConstraint, Table, delete, insert, select
 
 from settings import CalibrationSettings, Settings
+from store.lifecycle import CHECKPOINT, EVALUATION
 from store.projections import Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
 from views.answers import VALIDATION, Answers
@@ -226,6 +227,22 @@ def derive(settings: CalibrationSettings, connection: Connection, evaluation_id:
         bins += [{**key, **vars(one)} for one in bins_of(by_bin, settings.edges)]
     connection.execute(insert(VERDICT), verdicts)
     connection.execute(insert(BIN), bins)
+
+
+def errors_of(connection: Connection, run: str) -> dict[str, float]:
+    """The expected calibration error of each current evaluation of a run that has one, by id."""
+    rows = connection.execute(
+        select(VERDICT.c.evaluation_id, VERDICT.c.ece)
+        .join(EVALUATION, EVALUATION.c.evaluation_id == VERDICT.c.evaluation_id)
+        .join(CHECKPOINT, CHECKPOINT.c.checkpoint_id == EVALUATION.c.checkpoint_id)
+        .where(
+            CHECKPOINT.c.run == run,
+            EVALUATION.c.current == 1,
+            VERDICT.c.difficulty == ALL,
+            VERDICT.c.ece.is_not(None),
+        )
+    )
+    return {row.evaluation_id: row.ece for row in rows}
 
 
 COLUMNS = (

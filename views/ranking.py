@@ -1,16 +1,13 @@
-"""Ranking: which checkpoint of a run is the best, over all its difficulties?
+"""Ranking: which checkpoint of a run does one keep?
 
-With L and A the loss (nats a token) and accuracy of each difficulty of the run's validation suites,
-the score is the weighted mean of three parts, each between 0 and 1, higher being better:
+Checkpoints are ranked by the composite score of views.composite. A checkpoint that lacks a
+difficulty that another one of the run has is not comparable: it has no score and no rank. Equal
+scores share a rank.
 
-- loss: exp(−mean L), the geometric mean of a target token's probability;
-- balance: the harmonic mean of A, which a single weak difficulty pulls down (0 if one has 0);
-- consistency: exp(−max L), how well the checkpoint holds up on its worst difficulty.
-
-None of them falls when a loss falls or an accuracy rises, so getting better on anything never costs
-a checkpoint its rank. Suites of one difficulty are averaged with their numbers of examples as
-weights. A checkpoint that lacks a difficulty that another one of the run has is not comparable: it
-has no score and no rank. Equal scores share a rank.
+The evidence is that of views.contest: in what range a rank lies, how likely each is the best, and
+which ones cannot be told from the best, had other examples been asked. Only the highest scores are
+resampled, so that the cost does not grow with the run. A checkpoint is on the Pareto front if no
+other is at least as good in loss, accuracy and expected calibration error, and better in one.
 
 Quick tiers are not ranked beside full evaluations, which saw other examples; they are ranked among
 each other as long as the run has nothing else.
@@ -20,17 +17,27 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any
 
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, Index, Table
 
-from settings import DIFFICULTIES, RankingSettings, Settings
+from settings import RankingSettings, Settings
 from store.projections import Derive, Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
+from views import calibration, contest
 from views.answers import VALIDATION
+from views.blocks import answers_of
+from views.composite import (
+    Cell,
+    Measured,
+    by_difficulty,
+    composite,
+    harmonic_mean,
+    measured_cells,
+)
 from views.scope import (
     EARLY_CHANGES,
     SUBJECT,
@@ -45,6 +52,10 @@ from views.scope import (
     settings_text,
 )
 from views.view import Column, View
+from views.words import count, listed, percent
+
+# Of those that cannot be told from the best, so many are named in a sentence.
+NAMED = 4
 
 RANKING: Table = derived(
     "ranking",
@@ -59,13 +70,24 @@ RANKING: Table = derived(
     SqlColumn("consistency", REAL_NUMBER),
     SqlColumn("reason", TEXT),
     SqlColumn("tier", TEXT),
+    SqlColumn("ece", REAL_NUMBER),
+    SqlColumn("rank_low", INTEGER),
+    SqlColumn("rank_high", INTEGER),
+    SqlColumn("p_best", REAL_NUMBER),
+    SqlColumn("tie", INTEGER),
+    SqlColumn("pareto", INTEGER),
+    SqlColumn("examples", INTEGER),
+    SqlColumn("evidence", TEXT),
     Index(None, "run"),
 )
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A checkpoint's place. `loss` and `accuracy` are means over the difficulties."""
+    """A checkpoint's place. `loss` and `accuracy` are means over the difficulties.
+
+    `rank_low` to `tie` are of resamples of `examples`; `evidence` says in words what they show.
+    """
 
     checkpoint_id: str
     step: int
@@ -77,21 +99,14 @@ class Standing:
     consistency: float | None = None
     reason: str | None = None
     tier: Tier | None = None
-
-
-class Cell(NamedTuple):
-    """A suite, by name, and a difficulty."""
-
-    suite: str
-    difficulty: str
-
-
-class Measured(NamedTuple):
-    """A result's loss or accuracy, None if not measured, and its number of examples."""
-
-    cell: Cell
-    value: float | None
-    n: int
+    ece: float | None = None
+    rank_low: int | None = None
+    rank_high: int | None = None
+    p_best: float | None = None
+    tie: bool | None = None
+    pareto: bool | None = None
+    examples: int | None = None
+    evidence: str | None = None
 
 
 def rank(
@@ -142,27 +157,6 @@ def _waiting(ended: Sequence[Ended]) -> dict[str, str]:
     }
 
 
-def measured_cells(found: Mapping[str, Sequence[Measured]]) -> frozenset[Cell]:
-    """What some checkpoint of the run measured; bare text, say, never has an accuracy."""
-    return frozenset(
-        one.cell for several in found.values() for one in several if one.value is not None
-    )
-
-
-def by_difficulty(measured: Sequence[Measured], cells: Collection[Cell]) -> dict[str, float | None]:
-    """One checkpoint's mean for each difficulty in `cells`, weighted by numbers of examples.
-
-    None for a difficulty of which it has no suite, or one that was not measured.
-    """
-    means: dict[str, float | None] = {}
-    for difficulty in sorted({cell.difficulty for cell in cells}, key=_easy_first):
-        here = [one for one in measured if one.cell in cells and one.cell.difficulty == difficulty]
-        weighted = [one.value * one.n for one in here if one.value is not None]
-        complete = bool(here) and len(weighted) == len(here)
-        means[difficulty] = math.fsum(weighted) / sum(one.n for one in here) if complete else None
-    return means
-
-
 def _stand(
     one: Ended,
     losses: Mapping[str, float | None],
@@ -181,24 +175,17 @@ def _stand(
     if accuracy:
         mean = math.fsum(accuracy) / len(accuracy)
         standing = replace(standing, accuracy=mean, balance=harmonic_mean(accuracy))
-    parts = (
-        (settings.loss_weight, None if standing.loss is None else math.exp(-standing.loss)),
-        (settings.balance_weight, standing.balance),
-        (settings.consistency_weight, standing.consistency),
-    )
-    weight = math.fsum(weight for weight, _ in parts)
-    if weight == 0.0:
+    if settings.weightless:
         return replace(standing, reason="Every weight in [ranking] is 0: give one of them more.")
-    counted = [(weight, part) for weight, part in parts if weight > 0.0]
-    scored = [weight * part for weight, part in counted if part is not None]
-    if len(scored) < len(counted):
+    score = composite(standing.loss, standing.balance, standing.consistency, settings)
+    if score is None:
         gaps = []
         if settings.loss_weight > 0.0 or settings.consistency_weight > 0.0:
             gaps += _gaps("loss", losses)
         if settings.balance_weight > 0.0:
             gaps += _gaps("accuracy", accuracies)
         return replace(standing, reason=f"It cannot be ranked: {' and '.join(gaps)}.")
-    return replace(standing, score=math.fsum(scored) / weight)
+    return replace(standing, score=score)
 
 
 def whole(means: Mapping[str, float | None]) -> list[float]:
@@ -215,18 +202,118 @@ def _gaps(what: str, means: Mapping[str, float | None]) -> list[str]:
     return [f"its {what} was not measured on {', '.join(missing)}"] if missing else []
 
 
-def harmonic_mean(shares: Sequence[float]) -> float:
-    """The harmonic mean of one or more shares; 0 if one of them is."""
-    least = min(shares)
-    if least == 0.0:
-        return 0.0
-    # Against the least, so that the inverse of a tiny share is no infinity.
-    return least * len(shares) / math.fsum(least / share for share in shares)
+def with_pareto(standings: Sequence[Standing]) -> list[Standing]:
+    """The standings, with whether each that has a rank is on the Pareto front.
+
+    A measure that not every one of them has is left out; without any there is no front.
+    """
+    ranked = [one for one in standings if one.rank is not None]
+    measures = [
+        [one.loss for one in ranked],
+        [None if one.accuracy is None else -one.accuracy for one in ranked],
+        [one.ece for one in ranked],
+    ]
+    known = [values for values in measures if values and None not in values]
+    if not known:
+        return list(standings)
+    points = dict(zip((one.checkpoint_id for one in ranked), zip(*known, strict=True), strict=True))
+    front = {
+        name
+        for name, point in points.items()
+        if not any(_dominates(other, point) for other in points.values())
+    }
+    return [
+        replace(one, pareto=one.checkpoint_id in front) if one.checkpoint_id in points else one
+        for one in standings
+    ]
 
 
-def _easy_first(difficulty: str) -> tuple[int, str]:
-    known = [str(one) for one in DIFFICULTIES]
-    return (known.index(difficulty) if difficulty in known else len(known), difficulty)
+def _dominates(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether one is nowhere worse than the other, and somewhere better; less is better."""
+    return one != other and all(mine <= its for mine, its in zip(one, other, strict=True))
+
+
+def leader_of(standings: Sequence[Standing]) -> Standing | None:
+    """The one that is ranked first; of several that share the first place the newest."""
+    first = [one for one in standings if one.rank == 1]
+    return max(first, key=lambda one: (one.step, one.checkpoint_id)) if first else None
+
+
+def contenders(standings: Sequence[Standing], most: int) -> list[Standing]:
+    """Those with the best ranks, `most` of them, in a fixed order."""
+    ranked = [one for one in standings if one.rank is not None]
+    return sorted(ranked, key=lambda one: (one.rank, -one.step, one.checkpoint_id))[:most]
+
+
+def with_evidence(
+    standings: Sequence[Standing],
+    contending: Sequence[Standing],
+    held: contest.Contest | str,
+) -> list[Standing]:
+    """The standings with what a contest between some of them shows, or why it shows nothing."""
+    leader = leader_of(standings)
+    if leader is None:
+        return list(standings)
+    if isinstance(held, str):
+        answer = f"Keep step {leader.step}: it has the highest score. No more is known: {held}."
+        return [replace(one, evidence=answer) if one is leader else one for one in standings]
+    found = {
+        one.checkpoint_id: replace(
+            one,
+            rank_low=its.rank_low,
+            rank_high=its.rank_high,
+            p_best=its.p_best,
+            tie=its.tie,
+            examples=held.examples,
+        )
+        for one, its in zip(contending, held.standings, strict=True)
+    }
+    told = [found.get(one.checkpoint_id, one) for one in standings]
+    return [
+        one if one.rank is None else replace(one, evidence=_evidence(one, leader, told, held))
+        for one in told
+    ]
+
+
+def _evidence(
+    one: Standing, leader: Standing, told: Sequence[Standing], held: contest.Contest
+) -> str:
+    """What the resamples say of one checkpoint, in a sentence."""
+    if one.checkpoint_id == leader.checkpoint_id:
+        return _answer(one, told, held)
+    if one.tie is None:
+        return f"Not resampled: only the {len(held.standings)} highest scores are."
+    if one.tie:
+        return f"It may be the best: it cannot be told from step {leader.step}."
+    return "Another checkpoint is better, beyond chance."
+
+
+def _answer(leader: Standing, told: Sequence[Standing], held: contest.Contest) -> str:
+    """The sentence on what to keep."""
+    keep = f"Keep step {leader.step}"
+    if len(held.standings) == 1:
+        return f"{keep}: no other checkpoint has a rank."
+    others = [one.step for one in told if one.tie and one.checkpoint_id != leader.checkpoint_id]
+    assert leader.p_best is not None
+    base = (
+        f"{keep}: best in {percent(leader.p_best)} of {count(held.resamples, 'resample')} of "
+        f"{count(held.examples, 'example')}"
+    )
+    if not leader.tie:
+        return (
+            f"{keep}: it has the highest score. Of the {count(held.examples, 'example')} that all "
+            "share, others do better."
+        )
+    if not others:
+        ranked = sum(one.rank is not None for one in told)
+        compared = len(held.standings)
+        rest = "Each other one" if compared == ranked else f"Each of the {compared - 1} next"
+        return f"{base}. {rest} is worse, beyond chance."
+    named = [str(step) for step in sorted(others)]
+    if len(named) > NAMED:
+        named = [*named[:NAMED], f"{len(named) - NAMED} more"]
+    steps = "step" if len(others) == 1 else "steps"
+    return f"{base}; {steps} {listed(named)} cannot be told from it."
 
 
 def derive_with(settings: RankingSettings) -> Derive:
@@ -234,7 +321,22 @@ def derive_with(settings: RankingSettings) -> Derive:
 
     def derive(connection: Connection, run: str) -> None:
         results = [one for one in results_of(connection, run, quick=True) if one.role == VALIDATION]
-        standings = rank(ended_of(connection, run, quick=True), results, settings)
+        ended = ended_of(connection, run, quick=True)
+        errors = calibration.errors_of(connection, run)
+        evaluation_of = {one.checkpoint_id: one.evaluation_id for one in ended}
+        standings = with_pareto(
+            [
+                replace(one, ece=errors.get(evaluation_of[one.checkpoint_id]))
+                for one in rank(ended, results, settings)
+            ]
+        )
+        contending = contenders(standings, settings.contenders)
+        if contending:
+            several = [
+                answers_of(connection, evaluation_of[one.checkpoint_id]) for one in contending
+            ]
+            held = contest.hold(several, settings, run)
+            standings = with_evidence(standings, contending, held)
         rewrite(connection, RANKING, {"run": run}, standings)
 
     return per_run(derive)
@@ -248,6 +350,14 @@ COLUMNS = (
     Column("accuracy", "Accuracy", "share", "Mean of the difficulties' accuracies."),
     Column("balance", "Balance", "share", "Harmonic mean of the difficulties' accuracies."),
     Column("consistency", "Consistency", "share", "exp(-loss) of the worst difficulty."),
+    Column("ece", "ECE", "share", "Expected calibration error over all its graded answers."),
+    Column("rank_low", "Rank, best", "count", "Best place in 95 % of resamples of the examples."),
+    Column("rank_high", "Rank, worst", "count", "Worst place in 95 % of the resamples."),
+    Column("p_best", "Chance of best", "share", "Share of the resamples in which it is first."),
+    Column("tie", "May be best", "flag", "Whether it is in the 95 % confidence set for the best."),
+    Column("pareto", "Pareto", "flag", "Whether none is better in loss, accuracy and ECE at once."),
+    Column("examples", "Resampled", "count", "Examples that all share, which are resampled."),
+    Column("evidence", "Evidence", "text", "What the resamples say of its place."),
     TIER,
     Column("reason", "Reason", "text", "Why the checkpoint has no rank, or what it leaves out."),
 )
@@ -258,7 +368,7 @@ def view(settings: Settings) -> View:
     return View(
         name="ranking",
         title="Ranking",
-        question="Which checkpoint is the best over all difficulties?",
+        question="Which checkpoint do I keep?",
         sql_view="rankings",
         columns=COLUMNS,
         order="run, rank IS NULL, rank, step, checkpoint_id",
@@ -271,16 +381,21 @@ def view(settings: Settings) -> View:
             "accuracy",
             "balance",
             "consistency",
+            "rank_low",
+            "rank_high",
+            "p_best",
+            "tie",
+            "pareto",
             "reason",
         ),
         projections=(
             Projection(
                 name="ranking",
-                version=4,
+                version=5,
                 tables=(RANKING,),
                 listens=EARLY_CHANGES,
                 derive=derive_with(settings.ranking),
-                reads=("lifecycle", "results"),
+                reads=("lifecycle", "results", "calibration"),
                 settings=settings_text(settings.ranking),
             ),
         ),

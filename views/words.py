@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 NOT_MEASURED = "not measured"
@@ -27,6 +28,11 @@ def signed(number: float) -> str:
 def count(n: int, noun: str) -> str:
     """A number of things: 1 example, 1,200 examples."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """easy, medium and hard."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def size(n: int | None) -> str:

@@ -16,10 +16,12 @@ from store.lifecycle import LIFECYCLE
 from store.projections import bring_up_to_date
 from tests import logs
 from tests.logs import Seen
-from views import ranking
-from views.ranking import Standing, harmonic_mean, rank
+from views import calibration, ranking
+from views.composite import harmonic_mean
+from views.ranking import Standing, rank, with_pareto
 from views.results import RESULTS
 from views.scope import Ended, Result
+from views.words import percent
 
 SETTINGS = RankingSettings()
 DIFFICULTIES = ("easy", "medium", "hard")
@@ -224,9 +226,11 @@ def test_ranks_are_within_a_run_and_failed_ones_come_last(engine: Engine) -> Non
     assert rows[3]["score"] is None
 
 
-def shown(engine: Engine) -> list[dict[str, Any]]:
-    view = ranking.view(Settings())
-    assert bring_up_to_date(engine, [LIFECYCLE, RESULTS, *view.projections]) == []
+def shown(engine: Engine, settings: Settings | None = None) -> list[dict[str, Any]]:
+    settings = settings or Settings()
+    view = ranking.view(settings)
+    reads = [LIFECYCLE, RESULTS, *calibration.view(settings).projections]
+    assert bring_up_to_date(engine, [*reads, *view.projections]) == []
     with engine.connect() as connection:
         return view.rows(connection)
 
@@ -237,3 +241,91 @@ def test_mining_results_do_not_count(engine: Engine) -> None:
     logs.evaluate(engine, logs.arrive(engine, 100), ["pool"], seen)
     (row,) = shown(engine)
     assert (row["rank"], row["loss"]) == (None, None)
+
+
+def test_the_answer_names_what_cannot_be_told_from_the_best(engine: Engine) -> None:
+    examples = logs.questions("easy", 40, "easy")
+    logs.register_suite(engine, examples, suite_id="easy")
+    for step, right, nll in ((100, 10, 3.0), (200, 30, 1.0), (300, 31, 0.99), (400, 30, 1.0)):
+        seen = [
+            (
+                one,
+                Seen(one.target if (k + step) % 40 < right else "no", target_logprob=-nll - k % 7),
+            )
+            for k, one in enumerate(examples)
+        ]
+        logs.evaluate(engine, logs.arrive(engine, step), ["easy"], seen)
+    first, *others, last = shown(engine)
+    assert (first["step"], first["rank"], first["tie"], first["examples"]) == (300, 1, True, 40)
+    assert [one["pareto"] for one in (first, *others, last)][0::3] == [True, False]
+    assert first["evidence"] == (
+        f"Keep step 300: best in {percent(first['p_best'])} of 1,000 resamples of 40 examples; "
+        "steps 200 and 400 cannot be told from it."
+    )
+    assert {one["evidence"] for one in others} == {
+        "It may be the best: it cannot be told from step 300."
+    }
+    assert (last["rank_low"], last["rank_high"], last["p_best"], last["tie"]) == (4, 4, 0.0, False)
+    assert last["evidence"] == "Another checkpoint is better, beyond chance."
+    assert sum(one["p_best"] for one in (first, *others, last)) == pytest.approx(1.0)
+
+
+def test_only_the_highest_scores_are_resampled(engine: Engine) -> None:
+    examples = logs.questions("easy", 24, "easy")
+    logs.register_suite(engine, examples, suite_id="easy")
+    for step in (100, 200, 300):
+        seen = [
+            (one, Seen(one.target if k * 100 < 8 * step else "no", target_logprob=-2.0 - k % 5))
+            for k, one in enumerate(examples)
+        ]
+        logs.evaluate(engine, logs.arrive(engine, step), ["easy"], seen)
+    rows = shown(engine, Settings(ranking=RankingSettings(contenders=2)))
+    assert [(row["rank"], row["rank_low"] is None) for row in rows] == [
+        (1, False),
+        (2, False),
+        (3, True),
+    ]
+    assert rows[2]["evidence"] == "Not resampled: only the 2 highest scores are."
+    assert (rows[2]["tie"], rows[2]["p_best"]) == (None, None)
+
+
+def test_too_few_examples_are_said_to_be_too_few(engine: Engine) -> None:
+    examples = logs.questions("easy", 4, "easy")
+    logs.register_suite(engine, examples, suite_id="easy")
+    logs.evaluate(engine, logs.arrive(engine, 100), ["easy"], [(one, Seen("")) for one in examples])
+    (row,) = shown(engine)
+    assert (row["rank"], row["rank_low"], row["p_best"], row["tie"]) == (1, None, None, None)
+    assert row["evidence"] == (
+        "Keep step 100: it has the highest score. No more is known: too few examples to resample: "
+        "the checkpoints share 4, and 20 are needed."
+    )
+
+
+def test_the_pareto_front_by_hand() -> None:
+    def at(name: str, loss: float, accuracy: float, ece: float | None) -> Standing:
+        return Standing(name, 1, rank=1, loss=loss, accuracy=accuracy, ece=ece)
+
+    four = [at("a", 1, 0.9, 0.2), at("b", 2, 0.8, 0.1), at("c", 2, 0.8, 0.2), at("d", 1, 0.9, 0.2)]
+    assert [one.pareto for one in with_pareto(four)] == [True, True, False, True]
+    # Without every ECE, loss and accuracy alone decide.
+    less = [replace(four[0], ece=None), *four[1:]]
+    assert [one.pareto for one in with_pareto(less)] == [True, False, False, True]
+    assert with_pareto([Standing("e", 1, reason="failed")])[0].pareto is None
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=8))
+def test_the_pareto_front_is_that_of_a_plain_search(points: list[tuple[int, int, int]]) -> None:
+    standings = [
+        Standing(str(k), k, rank=1, loss=loss, accuracy=accuracy / 4, ece=error / 4)
+        for k, (loss, accuracy, error) in enumerate(points)
+    ]
+
+    def beaten(k: int) -> bool:
+        mine = points[k]
+        return any(
+            its != mine and its[0] <= mine[0] and its[1] >= mine[1] and its[2] <= mine[2]
+            for its in points
+        )
+
+    found = [one.pareto for one in with_pareto(standings)]
+    assert found == [not beaten(k) for k in range(len(points))]

@@ -12,6 +12,7 @@ from views import (
     corrections,
     curriculum,
     hard_examples,
+    ranking,
     regression,
     test_results,
 )
@@ -22,6 +23,7 @@ def test_replay_equals_what_was_derived_step_by_step(engine: Engine) -> None:
     modules = (
         regression,
         calibration,
+        ranking,
         curriculum,
         hard_examples,
         corrections,

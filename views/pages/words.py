@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -11,6 +10,7 @@ from settings import Workspace
 from views.words import NOT_MEASURED as NOT_MEASURED
 from views.words import ago as ago
 from views.words import count as count
+from views.words import listed as listed
 from views.words import signed
 from views.words import size as size
 
@@ -60,11 +60,6 @@ def seconds(duration: float | None) -> str:
     if duration < 120:
         return f"{duration:.1f} s"
     return f"{duration / 60:.0f} min"
-
-
-def listed(names: Sequence[str]) -> str:
-    """easy, medium and hard."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def named(word: str | None) -> str | None:
