@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -43,6 +44,17 @@ Role = Literal["validation", "mining"]
 Observing = Literal["auto", "native", "polling"]
 Think = Literal["keep", "drop"]
 Order = Literal["newest", "oldest"]
+Severity = Literal["critical", "warning"]
+AlertKind = Literal[
+    "regression",
+    "failed_evaluation",
+    "failing_test",
+    "calibration_broken",
+    "rejected_checkpoint",
+    "sync_failed",
+    "sync_stalled",
+    "nothing_evaluated",
+]
 
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 
@@ -190,8 +202,8 @@ class RegressionSettings(Section):
     """`[regression]`: how much worse than the checkpoint before counts as a regression.
 
     `false_alarms` is the chance that a run of `checkpoints` in which nothing gets worse may have of
-    any REGRESSED. `cluster_by` names the field of a row's `metadata` that says which rows are of one
-    source and not independent.
+    any REGRESSED. `cluster_by` names the field of a row's `metadata` that says which rows are of
+    one source and not independent.
     """
 
     loss_increase: Positive = 0.15
@@ -265,6 +277,36 @@ class HardExampleSettings(Section):
     low_confidence: Share = 0.6
 
 
+class AlertSettings(Section):
+    """`[alerts]`: how long is too long, and how much worse a calibration is broken.
+
+    `ece_increase` is how much the expected calibration error may rise from one step to the next.
+    """
+
+    quiet_after_hours: Positive = 24.0
+    sync_stalled_after_hours: Positive = 1.0
+    ece_increase: Share = 0.10
+
+
+class NotifySettings(Section):
+    """`[notify]`: who is told of alerts. `to` names places, each an address as apprise takes it.
+
+    An address is a secret: "env:NAME" takes it from the environment and "file:PATH" from the first
+    line of a file. An alert is sent when it has stood for `after_minutes`; after a message, the
+    next one waits for `pause_minutes` and tells of all that came in between.
+    """
+
+    to: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], SecretStr] = {}
+    kinds: tuple[AlertKind, ...] = tuple(
+        kind for kind in get_args(AlertKind) if kind != "sync_failed"
+    )
+    severity: Severity = "warning"
+    after_minutes: Annotated[float, Field(ge=0.0)] = 0.0
+    pause_minutes: Annotated[float, Field(ge=0.0)] = 5.0
+    timeout_seconds: Annotated[float, Field(gt=0.0, le=60.0)] = 10.0
+    interval_seconds: Positive = 10.0
+
+
 class Settings(BaseSettings):
     """All of milepost.toml."""
 
@@ -284,6 +326,8 @@ class Settings(BaseSettings):
     calibration: CalibrationSettings = CalibrationSettings()
     curriculum: CurriculumSettings = CurriculumSettings()
     hard_examples: HardExampleSettings = HardExampleSettings()
+    alerts: AlertSettings = AlertSettings()
+    notify: NotifySettings = NotifySettings()
 
     _own_graders: Own = PrivateAttr(default_factory=dict)
 

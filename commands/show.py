@@ -41,7 +41,8 @@ def report(workspace: Workspace, name: str, form: Format, run: str | None, as_of
                     f"`milepost replay {state.name}` derives it again."
                 )
         with reading(source) as connection:
-            rows = view.rows(connection, run=run)
+            until = past.clock(connection, as_of) if as_of else None
+            rows = view.rows(connection, run=run, until=until)
     columns = [column.name for column in view.columns]
     emit(
         rows,

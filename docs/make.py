@@ -107,7 +107,8 @@ QUERIES = {
     ),
     "alerts": (
         "What needs a look, newest first?",
-        "SELECT raised_at, severity, title FROM alerts ORDER BY raised_at DESC",
+        "SELECT raised_at, severity, title FROM alerts WHERE status = 'open'\n"
+        "ORDER BY raised_at DESC",
     ),
 }
 

@@ -134,6 +134,7 @@ WHERE verdict IN ('INCONCLUSIVE', 'FAILED') ORDER BY run, step, against, suite
             "What needs a look in each run, the gravest first?",
             """
 SELECT run, severity, count(*) AS alerts, max(raised_at) AS newest FROM alerts
+WHERE status = 'open'
 GROUP BY run, severity ORDER BY severity, alerts DESC
 """,
         ),

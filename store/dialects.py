@@ -84,6 +84,14 @@ def _split(terms: str) -> list[str]:
     return [piece.strip() for piece in pieces]
 
 
+def present(dialect: str) -> str:
+    """The present, UTC, to the end of this second or better, to compare with times of the log."""
+    if dialect == "postgresql":
+        return """to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+    # DuckDB, which runs SQLite's views, knows this word as well.
+    return "replace(CAST(CURRENT_TIMESTAMP AS TEXT), ' ', 'T') || '.999Z'"
+
+
 def last_user_message(dialect: str, messages: str) -> str:
     """The content of a conversation's last turn of the user, indented as a column of a view."""
     if dialect == "postgresql":

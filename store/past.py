@@ -53,6 +53,16 @@ def position_of(connection: Connection, word: str) -> int:
     return position
 
 
+def clock(connection: Connection, word: str) -> str:
+    """What time it was at POSITION|TIME. Raises UsageError as `position_of` does."""
+    return _recorded_at(connection, int(word)) if word.isdecimal() else moment(word)
+
+
+def _recorded_at(connection: Connection, position: int) -> str:
+    query = text("SELECT recorded_at FROM event WHERE position = :position")
+    return str(connection.execute(query, {"position": position}).scalar_one())
+
+
 @contextmanager
 def as_of(engine: Engine, position: int) -> Iterator[Engine]:
     """An engine on the database as if its log ended at `position`, with nothing derived yet.
@@ -160,8 +170,7 @@ def _postgresql_copies(connection: Connection) -> list[str]:
 
 def describe(connection: Connection, position: int) -> str:
     """A sentence that says which past is shown."""
-    query = text("SELECT recorded_at FROM event WHERE position = :position")
-    at = connection.execute(query, {"position": position}).scalar_one()
+    at = _recorded_at(connection, position)
     return (
         f"As of position {position} of {log.head(connection)} ({at}), with today's milepost.toml."
     )

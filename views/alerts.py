@@ -5,92 +5,57 @@
 | regression          | critical | a checkpoint REGRESSED against the one before, or the baseline  |
 | failed_evaluation   | critical | an evaluation failed; warning if trying again can help          |
 | failing_test        | warning  | a checkpoint is below the threshold of a suite                  |
+| calibration_broken  | warning  | the newest checkpoint is off by far more than the one before,   |
+|                     |          | and no regression says so already                               |
 | rejected_checkpoint | warning  | a folder looks like a checkpoint and cannot become one          |
-| sync_failed         | critical | rsync failed, and has brought nothing from that source since    |
+| sync_failed         | warning  | rsync failed, and has brought nothing from that source since    |
+| sync_stalled        | critical | the same for too long                                           |
+| nothing_evaluated   | critical | nothing was evaluated for too long; warning if nothing waits    |
 
 A quick tier raises none: the full suites may well say otherwise.
 
 A checkpoint has one alert of a kind, which names the suites. `kind` and `subject` together are the
-same for as long as the alert is about the same thing.
+same for as long as the alert is about the same thing. One that was sent or acknowledged stays in
+the list when it is over, as resolved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Column as SqlColumn
-from sqlalchemy import (
-    Connection,
-    Index,
-    PrimaryKeyConstraint,
-    Table,
-    and_,
-    delete,
-    func,
-    insert,
-    select,
-)
+from sqlalchemy import Connection, and_, delete, func, insert, select
 
-from settings import Settings
+from settings import AlertKind, AlertSettings, Settings, Severity
 from store.events import (
     BaselinePinned,
     CheckpointArrived,
+    CheckpointFound,
     CheckpointRejected,
+    CheckpointRemoved,
     SyncCompleted,
     SyncFailed,
 )
 from store.lifecycle import BASELINE, CHECKPOINT, EVALUATION, REJECTED
 from store.log import Recorded
 from store.projections import Projection
-from store.schema import INTEGER, TEXT, derived
+from views.alert_table import ALERT, Alert
+from views.calibration import ALL, VERDICT
 from views.judging import place
+from views.notices import NOTICES
+from views.overdue import OF_THE_WHOLE, expect_evaluations, follow_sync
 from views.regression import PINNED, REGRESSION
-from views.scope import EARLY_CHANGES, SUBJECT, by_difficulty, touched
+from views.scope import EARLY_CHANGES, SUBJECT, by_difficulty, settings_text, touched
 from views.test_results import TEST_RESULT
 from views.view import Column, View
+from views.words import percent
 
-Kind = Literal[
-    "regression", "failed_evaluation", "failing_test", "rejected_checkpoint", "sync_failed"
-]
-Severity = Literal["critical", "warning"]
-
-SYNC_FAILED: Kind = "sync_failed"
-
-ALERT: Table = derived(
-    "alert",
-    SqlColumn("kind", TEXT, nullable=False),
-    SqlColumn("subject", TEXT, nullable=False),
-    SqlColumn("run", TEXT),
-    SqlColumn("checkpoint_id", TEXT),
-    SqlColumn("step", INTEGER),
-    SqlColumn("severity", TEXT, nullable=False),
-    SqlColumn("title", TEXT, nullable=False),
-    SqlColumn("detail", TEXT, nullable=False),
-    SqlColumn("raised_at", TEXT, nullable=False),
-    PrimaryKeyConstraint("kind", "subject"),
-    Index(None, "run"),
-)
+OPEN, ACKNOWLEDGED, RESOLVED = "open", "acknowledged", "resolved"
 
 
-@dataclass(frozen=True)
-class Alert:
-    """A row of `alert`. `subject` is the stream of the log that it is about."""
-
-    kind: Kind
-    subject: str
-    run: str | None
-    checkpoint_id: str | None
-    step: int | None
-    severity: Severity
-    title: str
-    detail: str
-    raised_at: str
-
-
-def derive(connection: Connection, events: Sequence[Recorded]) -> None:
+def derive(settings: AlertSettings, connection: Connection, events: Sequence[Recorded]) -> None:
     """Writes the alerts of the runs and of the syncs that the events touch."""
     runs = set(touched(connection, events).runs)
     for recorded in events:
@@ -98,43 +63,27 @@ def derive(connection: Connection, events: Sequence[Recorded]) -> None:
             case BaselinePinned() | CheckpointArrived() | CheckpointRejected() as event:
                 runs.add(event.run)
             case SyncCompleted() | SyncFailed() as event:
-                _follow_sync(connection, event, recorded.recorded_at)
+                follow_sync(connection, event, recorded.recorded_at, settings)
     for run in sorted(runs):
-        _derive_run(connection, run)
+        _derive_run(connection, run, settings)
+    expect_evaluations(connection, settings)
 
 
-def _follow_sync(connection: Connection, event: SyncCompleted | SyncFailed, at: str) -> None:
-    """A failure raises the alert or renews its words; a success ends it."""
-    this = and_(ALERT.c.kind == SYNC_FAILED, ALERT.c.subject == event.stream)
-    raised = connection.execute(select(ALERT.c.raised_at).where(this)).scalar()
-    connection.execute(delete(ALERT).where(this))
-    if isinstance(event, SyncCompleted):
-        return
-    code = event.rsync_exit_code
-    alert = Alert(
-        kind=SYNC_FAILED,
-        subject=event.stream,
-        run=event.run,
-        checkpoint_id=None,
-        step=None,
-        severity="critical",
-        title=f"Sync from {event.source} fails",
-        detail=event.message if code is None else f"rsync exit code {code}: {event.message}",
-        raised_at=raised or at,
-    )
-    connection.execute(insert(ALERT).values(**asdict(alert)))
-
-
-def _derive_run(connection: Connection, run: str) -> None:
-    connection.execute(delete(ALERT).where(ALERT.c.run == run, ALERT.c.kind != SYNC_FAILED))
+def _derive_run(connection: Connection, run: str, settings: AlertSettings) -> None:
+    connection.execute(delete(ALERT).where(ALERT.c.run == run, ALERT.c.kind.not_in(OF_THE_WHOLE)))
+    regressions = _regressions(connection, run)
+    worse = {one.checkpoint_id for one in regressions}
+    calibration = _broken_calibration(connection, run, settings.ece_increase)
     alerts = [
-        *_regressions(connection, run),
+        *regressions,
         *_failed_evaluations(connection, run),
         *_failing_tests(connection, run),
+        # A checkpoint that is worse is over-confident for that reason.
+        *(one for one in calibration if one.checkpoint_id not in worse),
         *_rejected(connection, run),
     ]
     if alerts:
-        connection.execute(insert(ALERT), [asdict(one) for one in alerts])
+        connection.execute(insert(ALERT), [one.row for one in alerts])
 
 
 def _regressions(connection: Connection, run: str) -> list[Alert]:
@@ -212,6 +161,7 @@ def _failed_evaluations(connection: Connection, run: str) -> list[Alert]:
         select(
             CHECKPOINT.c.checkpoint_id,
             CHECKPOINT.c.step,
+            EVALUATION.c.evaluation_id,
             EVALUATION.c.status,
             EVALUATION.c.error,
             EVALUATION.c.message,
@@ -235,6 +185,8 @@ def _failed_evaluations(connection: Connection, run: str) -> list[Alert]:
             title=f"The evaluation of step {row.step} {_ENDED[row.status]}",
             detail=f"{row.error}: {row.message}",
             raised_at=row.finished_at,
+            # Another attempt that fails as well is nothing new.
+            since=row.evaluation_id,
         )
         for row in rows
     ]
@@ -284,6 +236,48 @@ def _failing_tests(connection: Connection, run: str) -> list[Alert]:
     ]
 
 
+def _broken_calibration(connection: Connection, run: str, limit: float) -> list[Alert]:
+    """Of the newest step evaluated, beside the one before it."""
+    rows = connection.execute(
+        select(
+            CHECKPOINT.c.checkpoint_id,
+            CHECKPOINT.c.step,
+            VERDICT.c.ece,
+            VERDICT.c.verdict,
+            VERDICT.c.reason,
+            EVALUATION.c.finished_at,
+        )
+        .join(EVALUATION, EVALUATION.c.checkpoint_id == CHECKPOINT.c.checkpoint_id)
+        .join(VERDICT, VERDICT.c.evaluation_id == EVALUATION.c.evaluation_id)
+        .where(
+            CHECKPOINT.c.run == run,
+            EVALUATION.c.current == 1,
+            EVALUATION.c.status == "completed",
+            VERDICT.c.difficulty == ALL,
+        )
+        .order_by(CHECKPOINT.c.step.desc(), CHECKPOINT.c.checkpoint_id)
+        .limit(2)
+    ).all()
+    if len(rows) < 2 or None in (rows[0].ece, rows[1].ece):
+        return []
+    newest, before = rows
+    off = newest.verdict in ("over-confident", "under-confident")
+    if not off or newest.ece - before.ece < limit:
+        return []
+    return [
+        _of_checkpoint(
+            "calibration_broken",
+            run,
+            newest,
+            severity="warning",
+            title=f"Step {newest.step} is {newest.verdict}, far more than step {before.step}",
+            detail=f"Its calibration error is {percent(newest.ece)}, and was {percent(before.ece)} "
+            f"at step {before.step}. {newest.reason}",
+            raised_at=max(newest.finished_at, before.finished_at),
+        )
+    ]
+
+
 def _rejected(connection: Connection, run: str) -> list[Alert]:
     rows = connection.execute(
         select(REJECTED).where(REJECTED.c.run == run).order_by(REJECTED.c.path)
@@ -299,17 +293,34 @@ def _rejected(connection: Connection, run: str) -> list[Alert]:
             title=f"{row.path} is no usable checkpoint",
             detail=row.reason,
             raised_at=row.rejected_at,
+            since=row.rejected_at,
         )
         for row in rows
     ]
 
 
 def _of_checkpoint(
-    kind: Kind, run: str, row: Any, *, severity: Severity, title: str, detail: str, raised_at: str
+    kind: AlertKind,
+    run: str,
+    row: Any,
+    *,
+    severity: Severity,
+    title: str,
+    detail: str,
+    raised_at: str,
+    since: str | None = None,
 ) -> Alert:
-    subject = f"checkpoint/{row.checkpoint_id}"
     return Alert(
-        kind, subject, run, row.checkpoint_id, row.step, severity, title, detail, raised_at
+        kind=kind,
+        subject=f"checkpoint/{row.checkpoint_id}",
+        run=run,
+        checkpoint_id=row.checkpoint_id,
+        step=row.step,
+        severity=severity,
+        title=title,
+        detail=detail,
+        raised_at=raised_at,
+        since=since or raised_at,
     )
 
 
@@ -322,14 +333,21 @@ COLUMNS = (
     *SUBJECT,
     Column("kind", "Kind", "text", "regression, failed_evaluation, failing_test and others."),
     Column("severity", "Severity", "text", "critical or warning."),
+    Column("status", "Status", "text", "open, acknowledged, or resolved: told of, and over now."),
     Column("title", "Alert", "text", "What happened."),
     Column("detail", "Detail", "text", "The numbers, or the error's own words."),
     Column("raised_at", "Since", "time", "When the log first held what makes it true."),
+    Column("acknowledged_by", "Acknowledged by", "text", "Who has seen to it; NULL for nobody."),
+    Column("acknowledged_at", "Acknowledged", "time", "When."),
+    Column("note", "Note", "text", "What that person says."),
+    Column("sent_at", "Sent", "time", "When a message about it was first taken by a service."),
+    Column("not_sent", "Not sent", "text", "The place that has no message about it, and why."),
     Column("subject", "Subject", "id", "What it is about; with the kind it names the alert."),
+    Column("alert_id", "Alert id", "text", "What `milepost acknowledge` takes."),
 )
 
 
-def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
+def view(settings: Settings) -> View:
     """Everything that a person should look at."""
     return View(
         name="alerts",
@@ -337,23 +355,34 @@ def view(settings: Settings) -> View:  # noqa: ARG001 - every view takes them
         question="What should someone look at now?",
         sql_view="alerts",
         columns=COLUMNS,
-        order="raised_at DESC, kind, subject",
-        brief=("raised_at", "severity", "kind", "title", "detail"),
+        order=(
+            "CASE status WHEN 'open' THEN 0 WHEN 'acknowledged' THEN 1 ELSE 2 END, "
+            "raised_at DESC, kind, subject, alert_id"
+        ),
+        brief=(
+            "alert_id", "status", "raised_at", "severity", "kind", "title", "detail",
+            "acknowledged_by", "note", "not_sent",
+        ),
+        clock="raised_at",
         projections=(
+            NOTICES,
             Projection(
                 name="alerts",
-                version=3,
+                version=4,
                 tables=(ALERT,),
                 listens=EARLY_CHANGES
                 | {
                     BaselinePinned,
                     CheckpointArrived,
+                    CheckpointFound,
                     CheckpointRejected,
+                    CheckpointRemoved,
                     SyncCompleted,
                     SyncFailed,
                 },
-                derive=derive,
-                reads=("lifecycle", "regression", "test_results"),
+                derive=partial(derive, settings.alerts),
+                reads=("lifecycle", "regression", "calibration", "test_results"),
+                settings=settings_text(settings.alerts),
             ),
         ),
-    )
+    )  # fmt: skip

@@ -43,7 +43,8 @@ class View:
     """One question about the runs, answered from the log.
 
     `name` is what `milepost show` takes; `sql_view` the name in SQL; `order` its ORDER BY; `brief`
-    the columns that fit a terminal, all of them when empty.
+    the columns that fit a terminal, all of them when empty. `clock` is the column that says from
+    when on a row is true, where the log alone does not.
     """
 
     name: str
@@ -53,6 +54,7 @@ class View:
     columns: tuple[Column, ...]
     order: str
     brief: tuple[str, ...] = ()
+    clock: str | None = None
     projections: tuple[Projection, ...] = ()
 
     def rows(
@@ -63,13 +65,17 @@ class View:
         only: Only | None = None,
         limit: int | None = None,
         offset: int = 0,
+        until: str | None = None,
     ) -> list[dict[str, Any]]:
         """The view's rows as dictionaries by column name; of one run when it is named.
 
-        `only` leaves some of them, `limit` and `offset` a stretch of those. Flags become bool, JSON
-        becomes its value, and what was not measured is None.
+        `only` leaves some of them, `limit` and `offset` a stretch of those; `until` those that were
+        true by that time. Flags become bool, JSON becomes its value, and what was not measured is
+        None.
         """
         query = self._select([one.name for one in self.columns], run, only)
+        if self.clock is not None and until is not None:
+            query = query.where(column(self.clock) <= until)
         order = text(ordered(connection.dialect.name, self.order))
         query = query.order_by(order).limit(limit).offset(offset or None)
         return [

@@ -336,7 +336,7 @@ def counted(projections: Sequence[Projection], ran: list[str]) -> list[Projectio
         ("[regression]\ncheckpoints = 9", {"regression", "alerts"}),
         ('[regression]\ncluster_by = "book"', {"regression", "alerts"}),
         ("[ranking]\nloss_weight = 0.1", {"ranking"}),
-        ("[calibration]\nedges = [0.0, 0.5, 1.0]", {"calibration", "ranking"}),
+        ("[calibration]\nedges = [0.0, 0.5, 1.0]", {"calibration", "ranking", "alerts"}),
         ("[curriculum]\nmastered_accuracy = 0.9", {"curriculum"}),
         ("[tests]\ndrop = 0.01", {"test_results", "alerts"}),
         ("[hard_examples]\nlow_confidence = 0.9", {"hard_examples"}),

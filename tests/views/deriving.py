@@ -11,11 +11,16 @@ from sqlalchemy import Engine, select
 from settings import Settings, parse
 from store import log
 from store.events import (
+    AlertAcknowledged,
+    AlertNotSent,
+    AlertSending,
+    AlertSent,
     BaselinePinned,
     CheckpointFound,
     CheckpointRejected,
     CheckpointRemoved,
     EvaluationAbandoned,
+    Notice,
     SyncCompleted,
     SyncFailed,
 )
@@ -95,6 +100,37 @@ def removed(checkpoint_id: str, path: str) -> CheckpointRemoved:
 def pinned(run: str, checkpoint_id: str | None, step: int | None) -> BaselinePinned:
     at = f"2026-01-04T00:00:00.000Z {step}"
     return BaselinePinned(run=run, checkpoint_id=checkpoint_id, step=step, note=None, at=at)
+
+
+def notice(alert_id: str, title: str = "Step 400 is worse than step 300") -> Notice:
+    return Notice(
+        alert_id=alert_id,
+        kind="regression",
+        subject="checkpoint/gone",
+        run="run",
+        checkpoint_id="gone",
+        step=400,
+        severity="critical",
+        title=title,
+        detail="Loss is higher.",
+        raised_at="2026-01-05T00:00:00.000Z",
+    )
+
+
+def sending(number: int, *alerts: Notice, place: str = "phone", pid: int = 1) -> AlertSending:
+    return AlertSending(place=place, number=number, alerts=alerts, host="here", pid=pid)
+
+
+def sent(number: int, *alert_ids: str, place: str = "phone") -> AlertSent:
+    return AlertSent(place=place, number=number, alerts=alert_ids, seconds=0.1)
+
+
+def not_sent(number: int, *alert_ids: str, place: str = "phone") -> AlertNotSent:
+    return AlertNotSent(place=place, number=number, alerts=alert_ids, reason="HTTP 500")
+
+
+def acknowledged(alert: Notice, note: str = "seen", at: str = "1") -> AlertAcknowledged:
+    return AlertAcknowledged(alert=alert, note=note, by="ada", at=at)
 
 
 def answered(
@@ -209,6 +245,14 @@ def eventful(engine: Engine) -> Iterator[str]:
     log.append(engine, pinned("other", other, 100))
     log.append(engine, pinned("other", None, None))
     yield "a baseline, and one that was taken back"
+    old = notice("0123456789")
+    log.append(engine, sending(1, old))
+    log.append(engine, not_sent(1, old.alert_id))
+    log.append(engine, sending(2, old))
+    yield "a message that was not sent, and is tried again"
+    log.append(engine, sent(2, old.alert_id))
+    log.append(engine, acknowledged(old))
+    yield "a message that was sent, and acknowledged"
 
 
 def settings_with_tests() -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from unittest.mock import ANY
 
 from sqlalchemy import Engine
 
@@ -22,12 +23,12 @@ from tests.views.deriving import (
     sync_completed,
     sync_failed,
 )
-from views import alerts, regression, test_results
+from views import alerts, calibration, regression, test_results
 
 
 def raised(engine: Engine, settings: Settings | None = None) -> list[dict[str, Any]]:
     settings = settings or Settings()
-    modules = (regression, test_results, alerts)
+    modules = (regression, calibration, test_results, alerts)
     return shown(engine, *(one.view(settings) for one in modules))
 
 
@@ -96,10 +97,17 @@ def test_a_failed_evaluation_is_an_alert_until_it_completes(engine: Engine) -> N
             "step": 100,
             "kind": "failed_evaluation",
             "severity": "critical",
+            "status": "open",
             "title": "The evaluation of step 100 failed",
             "detail": "ModelLoadFault: no weights",
             "raised_at": recorded_at(engine, EvaluationFailed),
+            "acknowledged_by": None,
+            "acknowledged_at": None,
+            "note": None,
+            "sent_at": None,
+            "not_sent": None,
             "subject": f"checkpoint/{checkpoint}",
+            "alert_id": ANY,
         }
     ]
     logs.start(engine, checkpoint, ["easy"], examples=30, attempt=2)
@@ -148,7 +156,7 @@ def test_a_sync_that_fails_is_an_alert_until_one_completes(engine: Engine) -> No
     log.append(engine, sync_failed("3", "disk full"))
     since = recorded_at(engine, type(first), 0)
     (row,) = raised(engine)
-    assert only(row, "kind", "severity", "subject") == ("sync_failed", "critical", "sync/gpu:/out")
+    assert only(row, "kind", "severity", "subject") == ("sync_failed", "warning", "sync/gpu:/out")
     assert only(row, "title", "raised_at") == ("Sync from gpu:/out fails", since)
     assert row["detail"] == "rsync exit code 12: disk full"
     log.append(engine, sync_failed("4", "connection refused"))

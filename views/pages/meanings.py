@@ -40,6 +40,9 @@ TONES: dict[str, Tone] = {
     # alerts
     "critical": "bad",
     "warning": "warning",
+    "open": "warning",
+    "acknowledged": "neutral",
+    "resolved": "good",
 }
 
 # What Streamlit calls the colours of the theme, and a shape for those who see none.

@@ -48,11 +48,17 @@ class Rows:
     only: Only
     limit: int | None = None
     offset: int = 0
+    until: str | None = None
 
     def answer(self, connection: Connection) -> list[Row]:
         """The rows, in the view's order."""
         return self.view.rows(
-            connection, run=self.run, only=self.only, limit=self.limit, offset=self.offset
+            connection,
+            run=self.run,
+            only=self.only,
+            limit=self.limit,
+            offset=self.offset,
+            until=self.until,
         )
 
 
@@ -202,7 +208,10 @@ class Here:
 
     def rows_of_all(self, name: str) -> list[Row]:
         """A view's rows for every run, and those that belong to none. Raises as `rows` does."""
-        return self.ask(Rows(name, self._whole(name), None, {}))
+        view = self._whole(name)
+        # What the clock decides is asked again every minute.
+        until = None if view.clock is None else f"{log.now()[:16]}:59.999Z"
+        return self.ask(Rows(name, view, None, {}, until=until))
 
     def counts(self, name: str, *by: str) -> list[Row]:
         """How many rows of a view there are for the chosen run, by some of its columns."""
