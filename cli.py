@@ -177,6 +177,40 @@ def evaluate(
 
 
 @app.command()
+def notify(
+    workspace: WorkspaceOption = None,
+    once: OnceOption = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send a test to every place, and end.")
+    ] = False,
+) -> None:
+    """Tell the places of [notify.to] of alerts, each alert once. `milepost up` runs it too.
+
+    Exit code 3: with --test or --once, a message was not taken.
+
+    Example: milepost notify --test
+    """
+    from commands import notify as command
+
+    command.notify(find_workspace(workspace), once=once, test=test)
+
+
+@app.command()
+def acknowledge(
+    alert: Annotated[str, typer.Argument(help="Its id in `milepost show alerts`, or 4 digits.")],
+    note: Annotated[str, typer.Option(help="What comes of it, for those who read it later.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Say that you have seen an alert. It stays in the list, with your note, and is not sent again.
+
+    Example: milepost acknowledge 5d0c9a1e --note "the learning rate was wrong; restarted"
+    """
+    from commands import acknowledge as command
+
+    command.acknowledge(find_workspace(workspace), alert, note)
+
+
+@app.command()
 def pin(
     checkpoint: Annotated[
         str | None, typer.Argument(help="Its step, folder or id. Left out: list the pinned ones.")

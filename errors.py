@@ -20,6 +20,7 @@ MilepostError
 ├── ExportFault             a file could not be written
 ├── SyncFault               rsync did not bring the files
 ├── PruneFault              a checkpoint could not be deleted
+├── NotifyFault             a message about alerts was not taken by its service
 ├── CheckpointFault         a folder that is not a usable checkpoint
 │   ├── Unfinished          something is missing that may still be written
 │   └── Unusable            what is there is wrong
@@ -134,6 +135,10 @@ class SyncFault(MilepostError):
 
 class PruneFault(MilepostError):
     """A checkpoint that retention no longer keeps could not be deleted."""
+
+
+class NotifyFault(MilepostError):
+    """A message about alerts was not taken; the reason never holds the address, a secret."""
 
 
 class CheckpointFault(MilepostError):

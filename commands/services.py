@@ -1,4 +1,7 @@
-"""The processes that run on: sync, watch, evaluate and the dashboard. Each ends on Ctrl-C."""
+"""The processes that run on: sync, watch, evaluate and the dashboard. Each ends on Ctrl-C.
+
+`milepost notify`, which `up` runs as well where a place is named, has a module of its own.
+"""
 
 from __future__ import annotations
 
@@ -170,6 +173,8 @@ def up(workspace: Workspace, port: int) -> None:
         commands = {"sync": ["sync"], **commands}
     else:
         say("No [sync] source is set: checkpoints must arrive in the watched folder by themselves.")
+    if workspace.settings.notify.to:
+        commands["notify"] = ["notify"]
     commands["dashboard"] = ["dashboard", "--port", str(chosen)]
     children = [
         Child(name, milepost(*words, workspace=workspace.root), workspace.logs / f"{name}.log")

@@ -21,7 +21,8 @@ from store.liveness import Heartbeat
 from store.log import written
 
 NAMES = ("sync", "watch", "evaluate", "dashboard")
-NEEDED = ("sync", "watch")
+NOTIFY = "notify"  # stands only where it is set up, or was seen
+NEEDED = ("sync", "watch", NOTIFY)
 ANSWER_SECONDS = 2.0
 
 
@@ -58,11 +59,14 @@ class Standing(NamedTuple):
         )
 
 
-def standings(beats: Sequence[Heartbeat], roster: Roster | None, *, syncs: bool) -> list[Standing]:
-    """How each of NAMES stands; `syncs` says whether a source is set."""
+def standings(
+    beats: Sequence[Heartbeat], roster: Roster | None, *, syncs: bool, notifies: bool = False
+) -> list[Standing]:
+    """How each of NAMES stands, and what notifies; says whether a source and a place are set."""
     entries = {} if roster is None else {one.name: one for one in roster.entries}
     found = []
-    for name in NAMES:
+    seen = any(one.process == NOTIFY for one in beats)
+    for name in (*NAMES, NOTIFY) if notifies or seen else NAMES:
         mine = sorted((one for one in beats if one.process == name), key=lambda one: not one.alive)
         beat = mine[0] if mine else None
         entry = entries.get(name)

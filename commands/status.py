@@ -14,7 +14,7 @@ from commands import roster
 from commands.bootstrap import opened
 from commands.disks import Disk, disks
 from commands.output import Format, as_json, emit
-from commands.standing import NAMES, Standing, missing, standings
+from commands.standing import NAMES, NOTIFY, Standing, missing, standings
 from settings import Workspace
 from store.engine import reading
 from store.health import Health, health
@@ -45,10 +45,14 @@ def report(workspace: Workspace, form: Format) -> int:
         bring_up_to_date(engine, projections)
         with reading(engine) as connection:
             found = health(connection, projections)
-    syncs = bool(workspace.settings.sync.source)
     state = State(
         found,
-        standings(found.processes, roster.read(workspace.logs), syncs=syncs),
+        standings(
+            found.processes,
+            roster.read(workspace.logs),
+            syncs=bool(workspace.settings.sync.source),
+            notifies=bool(workspace.settings.notify.to),
+        ),
         disks({"workspace": workspace.root, "checkpoints": workspace.checkpoints}),
     )
     match form:
@@ -103,7 +107,7 @@ def _print(state: State) -> None:
             when = "" if one.last_error_at is None else f", {ago(one.last_error_at)}"
             console.print(f"{'':<24} its last error{when}: {one.last_error}", markup=False)
     for beat in found.processes:
-        if beat.process not in NAMES:
+        if beat.process not in (*NAMES, NOTIFY):
             word = "running" if beat.alive else "dead"
             line = f"{beat.process:<24} {word}, process {beat.pid}: {beat.doing}"
             console.print(line, markup=False)

@@ -1,0 +1,302 @@
+"""`milepost notify` tells a real HTTP server of alerts: each once, whatever fails in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+import cli
+from commands.notify import post
+from commands.supervisor import milepost
+from data.workspace import make
+from errors import NotifyFault, SettingsError
+from settings import Workspace, load_workspace
+from store import log
+from store.engine import connect, reading
+from store.events import AlertNotSent, AlertSending, AlertSent, Event
+from tests import logs
+from tests.commands.post_office import PostOffice, post_office
+from tests.ingest.folders import wait_for
+from tests.views.deriving import answered, rejected, sync_failed
+from views.alert_table import later
+
+SECRET = "hunter2-is-nowhere-to-be-seen"
+EXAMPLES = logs.questions("easy", 40)
+
+
+@pytest.fixture
+def office() -> Iterator[PostOffice]:
+    with post_office() as office:
+        yield office
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, office: PostOffice) -> Workspace:
+    text = f'[notify]\nto = {{ops = "{office.address(SECRET)}"}}\ntimeout_seconds = 5.0\n'
+    return make(tmp_path / "workspace", text=text)
+
+
+@pytest.fixture
+def engine(workspace: Workspace) -> Iterator[Engine]:
+    engine = connect(workspace.database_url)
+    yield engine
+    engine.dispose()
+
+
+def refuse_folder(engine: Engine, n: int = 1, reason: str = "config.json is missing") -> None:
+    log.append(engine, rejected(f"/checkpoints/run/checkpoint-{n}", reason))
+
+
+def turn(engine: Engine, workspace: Workspace, *, hours: float = 0.0) -> list[str]:
+    """One round of a process that began before everything, so many hours from now."""
+    return post(engine, workspace, since="2026-01-01T00:00:00.000Z", now=later(log.now(), hours))
+
+
+def recorded(engine: Engine, kind: type[Event]) -> list[Event]:
+    with reading(engine) as connection:
+        return [one.event for one in log.read(connection, types=[kind])]
+
+
+def test_an_alert_is_sent_once_with_its_words(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    refuse_folder(engine)
+    assert turn(engine, workspace) == []
+    assert turn(engine, workspace, hours=1) == []
+    (message,) = office.arrived
+    path = "/checkpoints/run/checkpoint-1"
+    assert message["title"] == f"Milepost: {path} is no usable checkpoint (run run)"
+    assert "WARNING" in message["message"]
+    assert "config.json is missing" in message["message"]
+    assert (message["type"], len(recorded(engine, AlertSent))) == ("warning", 1)
+
+
+def test_another_process_does_not_send_it_again(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    refuse_folder(engine)
+    for _ in range(2):
+        ended = subprocess.run(
+            milepost("notify", "--once", workspace=workspace.root), capture_output=True, text=True
+        )
+        assert ended.returncode == 0, ended.stderr
+    assert len(office.arrived) == 1
+
+
+def test_what_comes_within_the_pause_is_told_in_one_message(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    refuse_folder(engine)
+    turn(engine, workspace)
+    for n in range(2, 20):
+        refuse_folder(engine, n)
+    turn(engine, workspace)
+    assert len(office.arrived) == 1
+    turn(engine, workspace, hours=0.1)
+    assert [one["title"] for one in office.arrived[1:]] == ["Milepost: 18 alerts"]
+    assert "And 8 more: `milepost show alerts` lists them." in office.arrived[1]["message"]
+
+
+def test_a_refused_message_is_sent_again_after_a_pause_and_then_never(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    office.replies = [500, 503]
+    refuse_folder(engine)
+    (fault,) = turn(engine, workspace)
+    assert fault == "ops was not told of 1 alert: the service answered with HTTP 500"
+    assert turn(engine, workspace, hours=20 / 3600) == []
+    assert len(office.arrived) == 1
+    assert "HTTP 503" in turn(engine, workspace, hours=40 / 3600)[0]
+    assert turn(engine, workspace, hours=50 / 3600) == []
+    assert turn(engine, workspace, hours=80 / 3600) == []
+    assert turn(engine, workspace, hours=24) == []
+    assert len(office.arrived) == 3
+    assert len(recorded(engine, AlertNotSent)) == 2
+    assert len(recorded(engine, AlertSent)) == 1
+
+
+def test_a_service_that_never_answers_is_given_up_after_its_time(
+    engine: Engine, tmp_path: Path, office: PostOffice
+) -> None:
+    office.replies = [None]
+    address = office.address(SECRET)
+    hasty = make(
+        tmp_path / "workspace", text=""
+    )  # the workspace is there; these settings are another process's
+    (hasty.root / "milepost.toml").write_text(
+        f'[notify]\nto = {{ops = "{address}"}}\ntimeout_seconds = 0.5\n', encoding="utf-8"
+    )
+    refuse_folder(engine)
+    began = time.monotonic()
+    (fault,) = turn(engine, load_workspace(hasty.root))
+    assert time.monotonic() - began < 20
+    assert fault.endswith("refused, or no answer within 0.5 s")
+
+
+def test_a_message_killed_on_its_way_is_never_sent_again_and_said_to_be_unknown(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    office.replies = [None]
+    refuse_folder(engine)
+    process = subprocess.Popen(milepost("notify", workspace=workspace.root))
+    wait_for(lambda: len(office.arrived) == 1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert turn(engine, workspace, hours=24) == []
+    assert (len(office.arrived), len(recorded(engine, AlertSending))) == (1, 1)
+    shown = subprocess.run(
+        milepost("show", "alerts", "--format", "json", workspace=workspace.root),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "ops: it is not known whether the message went out" in shown.stdout
+
+
+def test_of_two_processes_at_once_one_sends(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    refuse_folder(engine)
+
+    def other_process_looks() -> None:
+        # While the first message is on its way, the log has the claim and nothing more.
+        office.on_arrival = lambda: None
+        assert turn(engine, workspace, hours=1) == []
+
+    office.on_arrival = other_process_looks
+    turn(engine, workspace)
+    assert len(office.arrived) == 1
+
+
+def test_what_ended_and_came_back_is_told_again(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    refuse_folder(engine, 900)
+    turn(engine, workspace)
+    logs.arrive(engine, 900)
+    turn(engine, workspace, hours=1)
+    refuse_folder(engine, 900, "the weights are cut off")
+    turn(engine, workspace, hours=2)
+    assert ["cut off" in one["message"] for one in office.arrived] == [False, True]
+
+
+def test_an_acknowledged_alert_is_not_sent(
+    engine: Engine, workspace: Workspace, office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append(engine, sync_failed("1"))
+    refuse_folder(engine)
+    alert_id = acknowledge_the_only_rejection(workspace, monkeypatch)
+    assert turn(engine, workspace, hours=1) == []
+    assert office.arrived == []
+    assert len(alert_id) == 10
+
+
+def acknowledge_the_only_rejection(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> str:
+    shown = subprocess.run(
+        milepost("sql", "SELECT alert_id FROM alerts WHERE kind = 'rejected_checkpoint'",
+                 "--format", "csv", workspace=workspace.root),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    alert_id = shown.stdout.split()[1]
+    words = ["milepost", "acknowledge", alert_id[:5], "--note", "mine", "--workspace"]
+    monkeypatch.setattr(sys, "argv", [*words, str(workspace.root)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert not caught.value.code
+    return alert_id
+
+
+def test_an_old_log_of_many_regressions_is_one_message_about_the_newest(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    logs.register_suite(engine, EXAMPLES, suite_id="easy")
+    for step in range(1, 13):
+        checkpoint = logs.arrive(engine, step)
+        right = 2 if step % 2 == 0 else 38
+        logs.evaluate(engine, checkpoint, ["easy"], answered(EXAMPLES, right))
+    post(engine, workspace, since=log.now(), now=log.now())
+    (message,) = office.arrived
+    assert message["title"] == "Milepost: Step 12 is worse than step 11 (run run)"
+    assert message["type"] == "failure"
+
+
+def test_the_secret_is_in_no_file_and_in_no_word(
+    engine: Engine, tmp_path: Path, workspace: Workspace, office: PostOffice
+) -> None:
+    office.replies = [500]
+    refuse_folder(engine)
+    said = [
+        subprocess.run(
+            milepost(*words, workspace=workspace.root),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for words in (
+            ("notify", "--once"),
+            ("notify", "--test"),
+            ("show", "alerts"),
+            ("show", "events", "--format", "json"),
+            ("status",),
+        )
+    ]
+    assert [one.returncode for one in said] == [3, 0, 0, 0, 1]
+    assert all(SECRET.encode() not in one.stdout for one in said)
+    assert len(office.arrived) == 2
+    files = [one for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".toml"]
+    assert workspace.root / "milepost.db" in files
+    assert all(SECRET.encode() not in one.read_bytes() for one in files)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("env:MILEPOST_NO_SUCH", "the environment has no MILEPOST_NO_SUCH"),
+        ("file:no-such-file", "no-such-file cannot be read: No such file or directory"),
+        (f"nonsense-{SECRET}", "apprise cannot read the address"),
+        (f"json://127.0.0.1:9/{SECRET}", "refused, or no answer within 5 s"),
+    ],
+)
+def test_a_test_that_fails_says_why_and_keeps_the_secret(
+    workspace: Workspace, written: str, words: str
+) -> None:
+    text = f'[notify]\nto = {{ops = "{written}"}}\ntimeout_seconds = 5.0\n'
+    (workspace.root / "milepost.toml").write_text(text, encoding="utf-8")
+    ended = subprocess.run(
+        milepost("notify", "--test", workspace=workspace.root), capture_output=True, text=True
+    )
+    assert ended.returncode == NotifyFault.exit_code
+    assert words in ended.stderr
+    assert SECRET not in ended.stdout + ended.stderr
+
+
+def test_an_address_may_stand_in_the_environment_or_in_a_file(
+    workspace: Workspace, office: PostOffice
+) -> None:
+    (workspace.root / "address").write_text(office.address(SECRET) + "\n", encoding="utf-8")
+    text = '[notify]\nto = {one = "env:OPS_ADDRESS", two = "file:address"}\n'
+    (workspace.root / "milepost.toml").write_text(text, encoding="utf-8")
+    ended = subprocess.run(
+        milepost("notify", "--test", workspace=workspace.root),
+        env={**os.environ, "OPS_ADDRESS": office.address(SECRET)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout.count(": sent")) == (0, 2), ended.stderr
+    assert [one["title"] for one in office.arrived] == ["Milepost: a test"] * 2
+
+
+def test_without_a_place_it_says_where_to_name_one(tmp_path: Path) -> None:
+    workspace = make(tmp_path / "quiet", text="")
+    ended = subprocess.run(
+        milepost("notify", workspace=workspace.root), capture_output=True, text=True
+    )
+    assert ended.returncode == SettingsError.exit_code
+    assert "[notify]" in ended.stderr
