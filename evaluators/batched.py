@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 import torch
 
-from evaluators.budget import GIB, Budget, is_out_of_memory
+from evaluators.budget import GIB, Budget
 from evaluators.decoder import Decoder
 from evaluators.drafts import Drafter
 from evaluators.generation import Continuation, Endings
 from evaluators.measures import Measures
+from evaluators.memory import is_out_of_memory
 from evaluators.passes import Done, Drafts, Seen, Tally, Unmeasured
 from evaluators.planning import Batch, pack
 from evaluators.pool import Pool, Writing

@@ -61,13 +61,3 @@ def budget_of(device: torch.device, wanted: int | None, batch_tokens: int) -> Bu
         )
         wanted = min(int(SHARE * free), ENOUGH.get(device.type, free))
     return Budget(wanted, batch_tokens, POOL_ROWS.get(device.type, POOL_ROWS["cuda"]))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory could not be had; torch has several ways to say it."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and any(
-        sign in said for sign in ("can't allocate memory", "bad_alloc", "out of memory")
-    )

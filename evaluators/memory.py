@@ -7,6 +7,8 @@ import re
 
 import torch
 
+from errors import MilepostError
+
 # torch's allocator for the CPU raises a bare RuntimeError, safetensors one of its own.
 _SAID = re.compile(
     r"can't allocate memory|cannot allocate memory|not enough memory|out of memory|bad_alloc",
@@ -21,5 +23,7 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         case OSError(errno=errno.ENOMEM):
             return True
+        case MilepostError():
+            return False  # it may well speak of memory, in the words of a remedy
         case _:
             return isinstance(error, Exception) and _SAID.search(str(error)) is not None

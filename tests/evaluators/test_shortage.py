@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from errors import NothingScored
 from evaluators.batched import NO_ROOM
-from evaluators.budget import Budget, budget_of, is_out_of_memory
+from evaluators.budget import Budget, budget_of
+from evaluators.memory import is_out_of_memory
 from tests.evaluators.checkpoints import LETTERS, SPECIAL, save
 from tests.evaluators.shortage import LONG, SHORT
 
@@ -103,4 +106,6 @@ def test_torch_has_several_ways_to_say_that_memory_is_out() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
-    assert not is_out_of_memory(ValueError("out of memory"))
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_out_of_memory(OSError(errno.ENOENT, "No such file"))
+    assert not is_out_of_memory(NothingScored(f"The first one: {NO_ROOM}"))
