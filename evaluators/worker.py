@@ -9,13 +9,8 @@ The engine stays in memory for the next checkpoint, whose files are read ahead m
 
 from __future__ import annotations
 
-import hashlib
-import os
-import resource
-import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,12 +20,11 @@ from sqlalchemy import Connection, Engine
 
 from errors import ConcurrencyError, EventConflict, StoreError
 from evaluators import engine as passes
+from evaluators.attempt import Attempt
 from evaluators.claims import (
-    AGAIN,
     Standing,
     Task,
     Wanted,
-    host,
     living,
     pending,
     recorded_examples,
@@ -46,20 +40,12 @@ from evaluators.suites import Suite
 from settings import EvaluationSettings, Trust
 from store import log
 from store.engine import reading
-from store.events import (
-    EvaluationCompleted,
-    EvaluationStarted,
-    PredictionsRecorded,
-    QuickTierCompleted,
-)
+from store.events import QuickTierCompleted
 from store.lifecycle import LIFECYCLE
-from store.log import Rows
 from store.projections import bring_up_to_date
 from store.records import Example
 
 Progress = Callable[[Task, int, int], None]
-
-TOKEN_COUNTS = ("prompt_tokens", "target_tokens", "generated_tokens")
 
 
 @dataclass(frozen=True)
@@ -154,39 +140,24 @@ class Worker:
         waiting = [one for one in examples if one.example_id not in done]
         quick = loaded.plan([one for one in waiting if one.example_id in first], drafts)
         rest = loaded.plan([one for one in waiting if one.example_id not in first], drafts)
-        version = self._claim(task, loaded, quick.then(rest), len(examples), len(first) or None)
-        recorded, tokens = len(done), Counter[str]()
-        self.progress(task, recorded, len(examples))
+        attempt = Attempt(self.engine, task, self.wanted, loaded, len(examples), began)
+        attempt.start(quick.then(rest), len(first) or None)
+        self.progress(task, len(done), len(examples))
         with ReadAhead(following):
             for part in (quick, rest):
                 for outcomes in loaded.run(part, task.evaluation_id):
-                    version = self._record(task, outcomes, version)
-                    recorded += len(outcomes)
-                    for name in TOKEN_COUNTS:
-                        tokens[name] += sum(getattr(one.prediction, name) or 0 for one in outcomes)
+                    attempt.record(outcomes)
                     self.derive()
-                    self.progress(task, recorded, len(examples))
-                    if self.stop.is_set():
+                    self.progress(task, len(done) + attempt.recorded, len(examples))
+                    if self.stop.is_set() and attempt.recorded < len(waiting):
                         return
                 if part is quick and first:
-                    seconds = time.monotonic() - began
-                    version = self._finish_quick_tier(task, first, len(examples), seconds, version)
+                    attempt.end_quick_tier(first)
                     self.derive()
         with reading(self.engine) as connection:
             errors = errors_of(connection, task.evaluation_id)
         refuse_unscored(self.suites, errors)
-        completed = EvaluationCompleted(
-            evaluation_id=task.evaluation_id,
-            checkpoint_id=task.checkpoint_id,
-            scored=len(examples) - len(errors),
-            failed=len(errors),
-            seconds=time.monotonic() - began,
-            load_seconds=load_seconds,
-            peak_bytes=peak_bytes(),
-            device_peak_bytes=loaded.device_peak_bytes(),
-            **{name: tokens[name] for name in TOKEN_COUNTS},
-        )
-        log.append(self.engine, completed, expected_version=version)
+        attempt.complete(failed=len(errors), load_seconds=load_seconds)
 
     def _quick_tier(
         self, connection: Connection, task: Task, done: frozenset[str]
@@ -201,68 +172,6 @@ class Worker:
             return frozenset()
         return first if done <= first else frozenset()
 
-    def _finish_quick_tier(
-        self, task: Task, first: frozenset[str], examples: int, seconds: float, version: int
-    ) -> int:
-        """Says in the log that the first examples are recorded; returns the stream's version."""
-        with reading(self.engine) as connection:
-            failed = len(first.intersection(errors_of(connection, task.evaluation_id)))
-        event = QuickTierCompleted(
-            evaluation_id=task.evaluation_id,
-            checkpoint_id=task.checkpoint_id,
-            suites=self.wanted.suites,
-            examples=examples,
-            scored=len(first) - failed,
-            failed=failed,
-            seconds=seconds,
-        )
-        return log.append(self.engine, event, expected_version=version).version
-
-    def _claim(
-        self,
-        task: Task,
-        loaded: passes.Engine,
-        plan: passes.Plan,
-        examples: int,
-        quick: int | None,
-    ) -> int:
-        """Appends EvaluationStarted and returns the stream's version."""
-        started = EvaluationStarted(
-            evaluation_id=task.evaluation_id,
-            attempt=task.attempt,
-            checkpoint_id=task.checkpoint_id,
-            suites=self.wanted.suites,
-            examples=examples,
-            evaluator_version=passes.EVALUATOR_VERSION,
-            host=host(),
-            pid=os.getpid(),
-            device=loaded.device,
-            dtype=loaded.dtype,
-            attention=loaded.attention,
-            prompt_format=loaded.prompt_format,
-            libraries=loaded.libraries,
-            plan=plan.summary,
-            settings={**self.wanted.numbers, **({AGAIN: task.again} if task.again else {})},
-            fallback=loaded.fallback,
-            quick=quick,
-        )
-        return log.append(self.engine, started, expected_version=task.version).version
-
-    def _record(self, task: Task, outcomes: Sequence[passes.Outcome], version: int) -> int:
-        """Appends one batch with its rows and returns the stream's version."""
-        predictions = [one.prediction for one in outcomes]
-        failed = sum(one.error is not None for one in predictions)
-        ids = "\n".join(sorted(f"{one.example_id} {one.sample}" for one in predictions))
-        event = PredictionsRecorded(
-            evaluation_id=task.evaluation_id,
-            batch=hashlib.sha256(ids.encode()).hexdigest()[:32],
-            scored=len(predictions) - failed,
-            failed=failed,
-        )
-        traces = [trace for one in outcomes for trace in one.traces]
-        rows = Rows(predictions=predictions, traces=traces)
-        return log.append(self.engine, event, expected_version=version, rows=rows).version
-
 
 def distinct(suites: Sequence[Suite]) -> list[Example]:
     """The examples of all suites, each content once, in the order in which they first come."""
@@ -271,9 +180,3 @@ def distinct(suites: Sequence[Suite]) -> list[Example]:
         for one in suite.examples:
             found.setdefault(one.example_id, one)
     return list(found.values())
-
-
-def peak_bytes() -> int:
-    """This process's peak resident memory, in bytes (getrusage: kB on Linux, bytes on macOS)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -17,8 +17,8 @@ from sqlalchemy import insert, select
 import cli
 from data.workspace import make
 from errors import ModelLoadFault
+from evaluators.attempt import Attempt
 from evaluators.claims import PROCESS, host
-from evaluators.worker import Worker
 from ingest.arrival import Complete, judge
 from ingest.fingerprint import Digests
 from settings import load_workspace
@@ -125,7 +125,8 @@ def bench(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Bench]:
     root = tmp_path / "workspace"
-    text = "[evaluation]\nthreads = 1\nbatch_tokens = 40\nmax_new_tokens = 4\n"
+    # In so little memory, each example is a batch of its own.
+    text = "[evaluation]\nthreads = 1\nmemory_bytes = 1\nmax_new_tokens = 4\n"
     for name, rows in SUITES.items():
         file = tmp_path / f"{name}.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -244,14 +245,14 @@ def test_the_worker_neither_redoes_nor_undoes_what_was_asked_for(bench: Bench) -
 
 def killed_after_a_batch(bench: Bench, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     """Evaluates as one that dies with its first batch recorded."""
-    record = Worker._record
+    record = Attempt.record
 
-    def last_words(*given: Any) -> int:
+    def last_words(*given: Any) -> None:
         record(*given)
         raise GeneratorExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(Worker, "_record", last_words)
+        patch.setattr(Attempt, "record", last_words)
         patch.setattr(
             sys, "argv", ["milepost", "evaluate", *arguments, "--workspace", str(bench.root)]
         )

@@ -86,9 +86,9 @@ def test_an_interruption_anywhere_leaves_one_quick_tier_of_the_same_examples(
 ) -> None:
     arrive(bench.engine, checkpoint("llama"), 100)
     stop_after(bench, examples)
-    assert bench.events(EvaluationCompleted) == []
+    assert len(bench.events(EvaluationCompleted)) == (examples == N)
     assert len(bench.events(QuickTierCompleted)) == (examples > QUICK)
-    assert bench.run() == 1
+    assert bench.run() == (examples < N)
     assert recorded_until(bench, quick_position(bench)) == chosen(bench)
     assert len(bench.events(EvaluationCompleted)) == 1
     assert bench.count() == N
@@ -99,7 +99,7 @@ def test_an_evaluation_that_began_without_a_quick_tier_goes_on_without(
 ) -> None:
     arrive(bench.engine, checkpoint("llama"), 100)
     bench.settings = SETTINGS.model_copy(update={"quick_examples": 0})
-    stop_after(bench, 20)
+    stop_after(bench, QUICK + 1)
     bench.settings = SETTINGS.model_copy(update={"quick_examples": QUICK})
     assert bench.run() == 1
     assert bench.events(QuickTierCompleted) == []
