@@ -13,10 +13,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from errors import NotifyFault
-from settings import Severity
+
+if TYPE_CHECKING:
+    from settings import Severity  # whose import would be most of the child's start
 
 HTTP_ERROR = re.compile(r"error=(\d{3})\b")
 START_SECONDS = 20.0  # for Python and apprise to be there, before the service's own time begins

@@ -123,22 +123,34 @@ def test_a_refused_message_is_sent_again_after_a_pause_and_then_never(
     assert len(recorded(engine, AlertSent)) == 1
 
 
-def test_a_service_that_never_answers_is_given_up_after_its_time(
-    engine: Engine, tmp_path: Path, office: PostOffice
+def test_a_service_that_never_answers_holds_nobody_up(
+    engine: Engine, workspace: Workspace, office: PostOffice
 ) -> None:
-    office.replies = [None]
-    address = office.address(SECRET)
-    hasty = make(
-        tmp_path / "workspace", text=""
-    )  # the workspace is there; these settings are another process's
-    (hasty.root / "milepost.toml").write_text(
-        f'[notify]\nto = {{ops = "{address}"}}\ntimeout_seconds = 0.5\n', encoding="utf-8"
+    hasty = rewritten(
+        workspace, f'to = {{ops = "{office.address(SECRET)}"}}\ntimeout_seconds = 0.5'
     )
+    office.replies = [None]
+    # Another process appends, and derives, while the message is on its way.
+    office.on_arrival = lambda: evaluate_other(engine)
     refuse_folder(engine)
     began = time.monotonic()
-    (fault,) = turn(engine, load_workspace(hasty.root))
+    (fault,) = turn(engine, hasty)
     assert time.monotonic() - began < 20
     assert fault.endswith("refused, or no answer within 0.5 s")
+    with reading(engine) as connection:
+        order = [type(one.event).__name__ for one in log.read(connection)]
+    assert order.index("AlertSending") < order.index("EvaluationCompleted")
+    assert order.index("EvaluationCompleted") < order.index("AlertNotSent")
+
+
+def evaluate_other(engine: Engine) -> None:
+    logs.evaluate(engine, logs.arrive(engine, 5), [], [])
+
+
+def rewritten(workspace: Workspace, notify: str) -> Workspace:
+    file = workspace.root / "milepost.toml"
+    file.write_text(f"[notify]\n{notify}\n", encoding="utf-8")
+    return load_workspace(workspace.root)
 
 
 def test_a_message_killed_on_its_way_is_never_sent_again_and_said_to_be_unknown(
@@ -267,8 +279,7 @@ def test_the_secret_is_in_no_file_and_in_no_word(
 def test_a_test_that_fails_says_why_and_keeps_the_secret(
     workspace: Workspace, written: str, words: str
 ) -> None:
-    text = f'[notify]\nto = {{ops = "{written}"}}\ntimeout_seconds = 5.0\n'
-    (workspace.root / "milepost.toml").write_text(text, encoding="utf-8")
+    rewritten(workspace, f'to = {{ops = "{written}"}}\ntimeout_seconds = 5.0')
     ended = subprocess.run(
         milepost("notify", "--test", workspace=workspace.root), capture_output=True, text=True
     )
@@ -281,8 +292,7 @@ def test_an_address_may_stand_in_the_environment_or_in_a_file(
     workspace: Workspace, office: PostOffice
 ) -> None:
     (workspace.root / "address").write_text(office.address(SECRET) + "\n", encoding="utf-8")
-    text = '[notify]\nto = {one = "env:OPS_ADDRESS", two = "file:address"}\n'
-    (workspace.root / "milepost.toml").write_text(text, encoding="utf-8")
+    rewritten(workspace, 'to = {one = "env:OPS_ADDRESS", two = "file:address"}')
     ended = subprocess.run(
         milepost("notify", "--test", workspace=workspace.root),
         env={**os.environ, "OPS_ADDRESS": office.address(SECRET)},

@@ -6,24 +6,32 @@ import math
 from typing import Any
 from unittest.mock import ANY
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
-from settings import Settings
+from settings import AlertSettings, Settings
 from store import log
-from store.events import EvaluationCompleted, EvaluationFailed, Event
+from store.events import EvaluationCompleted, EvaluationFailed, Event, SyncFailed
 from store.records import Example
 from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import (
+    acknowledged,
     answered,
+    not_sent,
     pinned,
     rejected,
+    sending,
+    sent,
     settings_with_tests,
     shown,
     sync_completed,
     sync_failed,
 )
 from views import alerts, calibration, regression, test_results
+from views.alert_table import ALERT, later
+from views.notices import notice_of
+
+AT_ONCE = Settings(alerts=AlertSettings(quiet_after_hours=1e-9, sync_stalled_after_hours=1e-9))
 
 
 def raised(engine: Engine, settings: Settings | None = None) -> list[dict[str, Any]]:
@@ -200,3 +208,112 @@ def test_a_checkpoint_that_is_worse_than_the_pinned_one_says_so(engine: Engine) 
     assert row["detail"].startswith("Overall, against the pinned step 100: Accuracy is")
     log.append(engine, pinned("run", None, None))
     assert "pinned" not in str(raised(engine))
+
+
+def test_a_checkpoint_far_less_calibrated_than_the_one_before_is_an_alert(engine: Engine) -> None:
+    examples = register(engine)
+    for step, confidence in ((100, 0.5), (200, 0.95)):
+        checkpoint = logs.arrive(engine, step)
+        logs.evaluate(engine, checkpoint, ["easy"], answered(examples, 15, math.log(confidence)))
+    (row,) = raised(engine)
+    assert only(row, "kind", "severity", "step") == ("calibration_broken", "warning", 200)
+    assert row["title"] == "Step 200 is over-confident, far more than step 100"
+    assert row["detail"].startswith("Its calibration error is 45 %, and was 0 % at step 100. ")
+    tolerant = Settings(alerts=AlertSettings(ece_increase=0.5))
+    assert raised(engine, tolerant) == []
+
+
+def test_a_sync_that_fails_for_too_long_is_stalled_and_no_more_said_to_fail(
+    engine: Engine,
+) -> None:
+    log.append(engine, sync_failed("1"))
+    log.append(engine, sync_failed("2", "disk full"))
+    assert [row["kind"] for row in raised(engine)] == ["sync_failed"]
+    since = recorded_at(engine, SyncFailed, 0)
+    with engine.connect() as connection:
+        ahead = select(ALERT.c.raised_at).where(ALERT.c.kind == "sync_stalled")
+        assert connection.execute(ahead).scalar() == later(since, 1.0)
+    (row,) = raised(engine, AT_ONCE)
+    assert only(row, "kind", "severity") == ("sync_stalled", "critical")
+    assert row["detail"].startswith(
+        f"It fails since {since[:16].replace('T', ' ')} UTC. rsync exit"
+    )
+    log.append(engine, sync_completed("3"))
+    assert raised(engine, AT_ONCE) == []
+
+
+def test_nothing_evaluated_for_too_long_is_worse_while_something_waits(engine: Engine) -> None:
+    assert raised(engine, AT_ONCE) == []
+    examples = register(engine)
+    assert raised(engine, AT_ONCE) == []
+    evaluate(engine, 100, examples, 20)
+    (row,) = raised(engine, AT_ONCE)
+    assert only(row, "kind", "severity", "run") == ("nothing_evaluated", "warning", None)
+    at = recorded_at(engine, EvaluationCompleted)[:16].replace("T", " ")
+    assert row["title"] == f"Nothing has been evaluated since {at} UTC"
+    assert row["detail"].startswith("No checkpoint waits. The last one arrived at ")
+    logs.arrive(engine, 200)
+    (row,) = raised(engine, AT_ONCE)
+    assert only(row, "kind", "severity") == ("nothing_evaluated", "critical")
+    assert row["detail"].startswith("Checkpoints that wait: 1, the oldest since ")
+    assert raised(engine) == []
+
+
+def test_an_acknowledged_alert_stays_with_its_note_until_it_is_over(engine: Engine) -> None:
+    path = "/checkpoints/run/checkpoint-900"
+    log.append(engine, rejected(path))
+    (row,) = raised(engine)
+    assert row["status"] == "open"
+    log.append(engine, acknowledged(notice_of(row), "I copy it again"))
+    (seen,) = raised(engine)
+    assert only(seen, "status", "acknowledged_by", "note") == (
+        "acknowledged",
+        "ada",
+        "I copy it again",
+    )
+    log.append(engine, acknowledged(notice_of(row), "tomorrow", at="2"))
+    assert [one["note"] for one in raised(engine)] == ["tomorrow"]
+    logs.arrive(engine, 900)
+    (over,) = raised(engine)
+    assert only(over, "status", "note", "title") == ("resolved", "tomorrow", row["title"])
+
+
+def test_an_alert_that_ended_and_came_back_is_another_one(engine: Engine) -> None:
+    log.append(engine, sync_failed("1"))
+    (first,) = raised(engine)
+    log.append(engine, acknowledged(notice_of(first)))
+    log.append(engine, sync_completed("2"))
+    log.append(engine, sync_failed("3"))
+    back, over = raised(engine)
+    assert only(back, "status", "note") == ("open", None)
+    assert only(over, "status", "alert_id") == ("resolved", first["alert_id"])
+    assert back["alert_id"] != first["alert_id"]
+
+
+def test_another_attempt_that_fails_too_is_the_same_alert(engine: Engine) -> None:
+    checkpoint = logs.arrive(engine, 100)
+    evaluation = logs.start(engine, checkpoint, ["easy"], examples=30)
+    logs.fail(engine, evaluation, checkpoint, ["easy"])
+    (first,) = raised(engine)
+    log.append(engine, acknowledged(notice_of(first)))
+    logs.start(engine, checkpoint, ["easy"], examples=30, attempt=2)
+    logs.fail(engine, evaluation, checkpoint, ["easy"], attempt=2)
+    (second,) = raised(engine)
+    assert only(second, "alert_id", "status") == (first["alert_id"], "acknowledged")
+
+
+def test_what_became_of_the_messages_stands_beside_the_alert(engine: Engine) -> None:
+    log.append(engine, rejected("/checkpoints/run/checkpoint-900"))
+    (row,) = raised(engine)
+    notice = notice_of(row)
+    log.append(engine, sending(1, notice))
+    (row,) = raised(engine)
+    unknown = "phone: it is not known whether the message went out"
+    assert only(row, "sent_at", "not_sent") == (None, unknown)
+    log.append(engine, not_sent(1, notice.alert_id))
+    assert [one["not_sent"] for one in raised(engine)] == ["phone: HTTP 500"]
+    log.append(engine, sending(2, notice))
+    took = log.append(engine, sent(2, notice.alert_id))
+    with engine.connect() as connection:
+        (at,) = (one.recorded_at for one in log.read(connection, after=took.position - 1))
+    assert [only(one, "sent_at", "not_sent") for one in raised(engine)] == [(at, None)]
