@@ -48,11 +48,10 @@ class Batched:
     tally: Tally = field(default_factory=Tally)
 
     def run(self, batches: Sequence[Batch], drafts: Drafts) -> Iterator[list[Done]]:
-        """What the model made of each example, as soon as it is known."""
+        """What the model made of each example, as soon as it is known; nothing at most steps."""
         work = _Work(self, self.budget, deque(batches), dict(drafts))
         while work.left:
-            if done := work.advance():
-                yield done
+            yield work.advance()
 
     def pack(self, rows: Sequence[Encoded]) -> tuple[Batch, ...]:
         """Batches of a size that the budget allows."""

@@ -126,7 +126,8 @@ class Engine:
     def run(self, plan: Plan, evaluation_id: str) -> Iterator[list[Outcome]]:
         """Runs the model over the plan, and gives outcomes as soon as they are known.
 
-        They come in lists of any size and in any order, exactly one for each example.
+        They come in lists of any size and in any order, exactly one for each example. An empty list
+        is a chance to stop before the next ones are known.
         """
         if plan.unencodable:
             yield [failed(evaluation_id, one) for one in plan.unencodable]

@@ -73,7 +73,10 @@ class Pass(Protocol):
         """The examples in batches of a size that suits it."""
 
     def run(self, batches: Sequence[Batch], drafts: Drafts) -> Iterator[list[Done]]:
-        """What the model made of each example, as soon as it is known."""
+        """What the model made of each example, as soon as it is known.
+
+        A list may be empty: it is a chance to stop.
+        """
 
     def let_go(self) -> None:
         """Frees what it holds beside the model. Nothing can be run after that."""

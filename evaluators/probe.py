@@ -20,6 +20,7 @@ import torch
 from transformers import PreTrainedModel
 
 from evaluators.batched import Batched
+from evaluators.memory import is_out_of_memory
 from evaluators.passes import Pass, Seen, Single, Unmeasured
 from evaluators.planning import Batch
 from evaluators.prompts import Encoded, Ids
@@ -64,9 +65,10 @@ def disagreement(batched: Batched, single: Single) -> str | None:
     with _narrowed(single.model):
         try:
             found = _seen(replace(batched, endings=endings), batch)
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it objects to, it has another way
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            # Whatever it objects to, it has another way.
             return f"in a batch the model raises {type(error).__name__}: {error}"
         expected = _seen(replace(single, endings=endings), batch)
     for number, pair in enumerate(zip(found, expected, strict=True), start=1):

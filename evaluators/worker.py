@@ -146,9 +146,10 @@ class Worker:
         with ReadAhead(following):
             for part in (quick, rest):
                 for outcomes in loaded.run(part, task.evaluation_id):
-                    attempt.record(outcomes)
-                    self.derive()
-                    self.progress(task, len(done) + attempt.recorded, len(examples))
+                    if outcomes:
+                        attempt.record(outcomes)
+                        self.derive()
+                        self.progress(task, len(done) + attempt.recorded, len(examples))
                     if self.stop.is_set() and attempt.recorded < len(waiting):
                         return
                 if part is quick and first:

@@ -33,6 +33,7 @@ from store.events import (
 from store.lifecycle import LIFECYCLE
 from store.projections import bring_up_to_date
 from store.schema import EXAMPLE, HEARTBEAT, PREDICTION, TOKEN_TRACE
+from tests.evaluators.checkpoints import make_model, save
 from tests.evaluators.conftest import Checkpoint
 
 ROWS: list[dict[str, object]] = [
@@ -185,6 +186,27 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(
     assert isinstance(completed, EvaluationCompleted)
     assert completed.scored == 12
     assert bench.count() == 12
+
+
+def test_who_is_told_to_stop_does_not_wait_for_the_first_text(bench: Bench, tmp_path: Path) -> None:
+    arrive(bench.engine, save(tmp_path / "wordy", make_model("llama")), 100)
+    bench.after = lambda _recorded: bench.stop.set()
+    bench.run()
+    assert bench.count() == 0
+    assert len(bench.events(EvaluationStarted)) == 1
+    bench.stop.clear()
+    bench.after = lambda _recorded: None
+    assert bench.run() == 1
+    assert bench.count() == 12
+
+
+def test_who_is_told_to_stop_when_all_is_recorded_says_that_it_is(
+    bench: Bench, checkpoint: Checkpoint
+) -> None:
+    arrive(bench.engine, checkpoint("llama"), 100)
+    bench.after = lambda recorded: bench.stop.set() if recorded == 12 else None
+    assert bench.run() == 1
+    assert len(bench.events(EvaluationCompleted)) == 1
 
 
 def test_an_example_in_two_suites_is_scored_once(
