@@ -48,7 +48,7 @@ def notify(workspace: Workspace, *, once: bool, test: bool) -> None:
     if not settings.to:
         raise SettingsError(
             f"{workspace.root / 'milepost.toml'} names no place to send alerts to. Name one under "
-            '[notify], such as to = {phone = "ntfy://ntfy.sh/TOPIC"}; docs/alerts.md has more.'
+            '[notify], such as to = {phone = "ntfys://ntfy.sh/TOPIC"}; docs/alerts.md has more.'
         )
     if test:
         send_tests(workspace)
