@@ -65,7 +65,7 @@ def notify(workspace: Workspace, *, once: bool, test: bool) -> None:
             if once and faults:
                 raise NotifyFault(". ".join(faults))
             news.tell([f"FAILED: {one}" for one in faults])
-            pulse.doing = f"telling {', '.join(settings.to)} of alerts"
+            pulse.doing = "; ".join([f"telling {', '.join(settings.to)} of alerts", *faults])
             if once:
                 return
             stop.wait(settings.interval_seconds)

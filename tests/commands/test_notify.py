@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,13 +16,15 @@ from sqlalchemy import Engine
 
 import cli
 from commands.notify import post
-from commands.supervisor import milepost
+from commands.standing import Standing, missing, standings
+from commands.supervisor import free_port, milepost
 from data.workspace import make
 from errors import NotifyFault, SettingsError
-from settings import Workspace, load_workspace
+from settings import Workspace, load_workspace, parse
 from store import log
 from store.engine import connect, reading
 from store.events import AlertNotSent, AlertSending, AlertSent, Event
+from store.liveness import Heartbeat
 from tests import logs
 from tests.commands.post_office import PostOffice, post_office
 from tests.ingest.folders import wait_for
@@ -245,26 +248,52 @@ def test_the_secret_is_in_no_file_and_in_no_word(
 ) -> None:
     office.replies = [500]
     refuse_folder(engine)
-    said = [
-        subprocess.run(
-            milepost(*words, workspace=workspace.root),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        for words in (
-            ("notify", "--once"),
-            ("notify", "--test"),
-            ("show", "alerts"),
-            ("show", "events", "--format", "json"),
-            ("status",),
-        )
-    ]
-    assert [one.returncode for one in said] == [3, 0, 0, 0, 1]
-    assert all(SECRET.encode() not in one.stdout for one in said)
-    assert len(office.arrived) == 2
+    port = str(free_port(0))
+    up = subprocess.Popen(
+        milepost("up", "--port", port, workspace=workspace.root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    wait_for(lambda: bool(recorded(engine, AlertNotSent)))
+    logged = workspace.logs / "notify.log"
+    wait_for(lambda: "HTTP 500" in logged.read_text(encoding="utf-8"))
+    status = subprocess.run(
+        milepost("status", "--format", "json", workspace=workspace.root), capture_output=True
+    )
+    up.send_signal(signal.SIGINT)
+    said, _ = up.communicate(timeout=60)
+    notify = next(one for one in json.loads(status.stdout)["services"] if one["name"] == "notify")
+    assert (notify["state"], notify["exit_code"]) == ("running", None)
+    assert "FAILED: ops was not told of 1 alert" in notify["last_error"]
+    assert SECRET.encode() not in said + status.stdout + status.stderr
     files = [one for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".toml"]
-    assert workspace.root / "milepost.db" in files
+    assert {workspace.root / "milepost.db", logged} <= set(files)
     assert all(SECRET.encode() not in one.read_bytes() for one in files)
+
+
+@pytest.mark.parametrize(
+    "notify",
+    [
+        f'to = "ntfys://ntfy.sh/{SECRET}"',
+        f'to = ["ntfys://ntfy.sh/{SECRET}"]',
+        f'phone = "ntfys://ntfy.sh/{SECRET}"',
+        f'to = {{phone = "ntfys://ntfy.sh/{SECRET}"}}\nseverity = "bad"',
+        f'to = {{phone = "ntfys://ntfy.sh/{SECRET}',
+    ],
+)
+def test_an_error_in_the_settings_keeps_the_secret(notify: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(f"[notify]\n{notify}", Path("milepost.toml"))
+    assert SECRET not in str(caught.value)
+
+
+def test_what_should_tell_and_does_not_run_is_missing() -> None:
+    watching = Heartbeat("watch", "elsewhere", 1, "watching", log.now())
+    found = standings([watching], None, syncs=False, notifies=True)
+    assert found[-1] == Standing("notify", "never seen")
+    (sentence,) = missing(found)
+    assert sentence.startswith("notify does not run, and watch does. Start `milepost notify`")
+    assert "notify" not in {one.name for one in standings([watching], None, syncs=False)}
 
 
 @pytest.mark.parametrize(

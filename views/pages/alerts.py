@@ -38,6 +38,7 @@ KINDS = {
     "nothing_evaluated": "Nothing evaluated",
 }
 CARDS = 5
+EVERY_SECONDS = 60.0
 
 
 def render(here: Here) -> None:
@@ -58,6 +59,14 @@ def render(here: Here) -> None:
         layout.draw(chart(placed), key="alerts", alternative="The alerts by kind and step.")
     if rows:
         table(view, rows, key="alerts-table", columns=COLUMNS)
+    _look_again(here, len(alerts))
+
+
+@st.fragment(run_every=EVERY_SECONDS)
+def _look_again(here: Here, shown: int) -> None:
+    """Has the page drawn again when the clock alone has raised an alert."""
+    if len(of_run(here)) != shown:
+        st.rerun()
 
 
 def of_run(here: Here) -> list[Row]:
