@@ -33,12 +33,12 @@ class Measured(NamedTuple):
 
 
 def measured(connection: Connection, settings: Settings, run: str) -> list[Measured]:
-    """What the views say of each evaluated checkpoint of a run, by step."""
+    """What the views say of each checkpoint of a run that is evaluated whole, by step."""
     views = registry.views(settings)
     results = [
         row
         for row in registry.find("results", views).rows(connection, run=run)
-        if row["role"] == "validation"
+        if row["role"] == "validation" and row["status"] == "evaluated"
     ]
     verdicts = {
         row["step"]: row
