@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, func, select
@@ -19,6 +19,7 @@ from store.events import (
     EvaluationCompleted,
     EvaluationFailed,
     EvaluationStarted,
+    Event,
     PredictionsRecorded,
 )
 from store.schema import PREDICTION
@@ -42,6 +43,19 @@ def recorded_by_events(engine: Engine) -> int:
     return sum(one.scored + one.failed for one in events if isinstance(one, PredictionsRecorded))
 
 
+def events(engine: Engine, kind: type[Event]) -> list[Any]:
+    with engine.connect() as connection:
+        return [one.event for one in log.read(connection, types=[kind])]
+
+
+def examples_recorded(engine: Engine) -> tuple[int, int]:
+    """Predictions in the log, and the examples that they are of."""
+    query = select(func.count(), func.count(PREDICTION.c.example_id.distinct()))
+    with engine.connect() as connection:
+        rows, examples = connection.execute(query).one()
+    return rows, examples
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     root = tmp_path / "workspace"
@@ -58,40 +72,42 @@ def workspace(tmp_path: Path) -> Path:
     return root
 
 
-def test_after_sigkill_every_example_is_recorded_exactly_once(workspace: Path) -> None:
+def begun(workspace: Path) -> subprocess.Popen[str]:
+    """An evaluator in a process of its own."""
+    return subprocess.Popen(
+        milepost("evaluate", "--once", workspace=workspace),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_rows(engine: Engine, process: subprocess.Popen[str], least: int) -> None:
+    """Until the log holds as many predictions, or the process has ended."""
+    wait_for(lambda: rows_and_batches(engine)[0] >= least or process.poll() is not None)
+
+
+def test_however_it_is_ended_every_example_is_recorded_exactly_once(workspace: Path) -> None:
     engine = connect(f"sqlite:///{workspace / 'milepost.db'}")
-    killed = 0
-    for least in (20, 60, 100):
-        process = subprocess.Popen(
-            milepost("evaluate", "--once", workspace=workspace),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-        def far_enough(least: int = least, process: subprocess.Popen[bytes] = process) -> bool:
-            return rows_and_batches(engine)[0] >= least or process.poll() is not None
-
-        wait_for(far_enough)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    ends = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 0, signal.SIGTERM: 0}
+    for least, (number, code) in zip((20, 60, 100), ends.items(), strict=True):
+        with begun(workspace) as process:
+            wait_for_rows(engine, process, least)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
         rows, batches = rows_and_batches(engine)
-        assert least <= rows < ROWS, f"{rows} rows when it was killed"
+        assert process.returncode == code
+        assert "Traceback" not in said
+        assert least <= rows < ROWS, f"{rows} rows when it was ended by {number.name}"
         assert rows == recorded_by_events(engine)
         assert batches > 1
-        killed += 1
     subprocess.run(milepost("evaluate", "--once", workspace=workspace), check=True)
-    with engine.connect() as connection:
-        starts = [one.event for one in log.read(connection, types=[EvaluationStarted])]
-        (completed,) = [one.event for one in log.read(connection, types=[EvaluationCompleted])]
-        examples = connection.execute(
-            select(func.count(), func.count(PREDICTION.c.example_id.distinct()))
-        ).one()
-    engine.dispose()
-    assert killed == 3
-    assert [one.attempt for one in starts if isinstance(one, EvaluationStarted)] == [1, 2, 3, 4]
-    assert isinstance(completed, EvaluationCompleted)
+    starts = events(engine, EvaluationStarted)
+    (completed,) = events(engine, EvaluationCompleted)
+    assert [one.attempt for one in starts] == [1, 2, 3, 4]
     assert (completed.scored, completed.failed) == (ROWS, 0)
-    assert tuple(examples) == (ROWS, ROWS)
+    assert examples_recorded(engine) == (ROWS, ROWS)
+    engine.dispose()
 
 
 def test_a_full_disk_ends_the_evaluator_and_the_next_one_goes_on(
