@@ -81,14 +81,15 @@ def hand_over(address: str, letter: Letter, seconds: float) -> None:
 
 def main() -> int:
     """The child: reads the order from standard input, prints why the message was not taken."""
-    from apprise import Apprise, NotifyFormat, NotifyType
+    from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
 
     order = json.load(sys.stdin)
     listener = _Listener()
     logger = logging.getLogger("apprise")
     logger.addHandler(listener)
     logger.propagate = False
-    service = Apprise()
+    # By the name of who writes, and without pictures that whoever reads would fetch elsewhere.
+    service = Apprise(asset=AppriseAsset(app_id="Milepost", image_url_mask=""))
     if not service.add(order["address"]):
         print("apprise cannot read the address")
         return 1
