@@ -100,19 +100,34 @@ class Peer:
         return {one.example_id: text for one, text in zip(asked, texts, strict=True)}
 
 
-def load(work: Work, machine: Machine) -> Peer:
-    """Loads the checkpoint as `lm_eval --model hf` does."""
+def load(work: Work, machine: Machine, softmax: str | None = None) -> Peer:
+    """Loads the checkpoint as `lm_eval --model hf` does.
+
+    `softmax` is lm-eval's `softmax_dtype`; None leaves it at the dtype of the logits.
+    """
     logging.disable(logging.WARNING)
     torch.set_num_threads(machine.threads)
-    return Peer(Exact(str(work.model), device=machine.device, dtype=machine.dtype, batch_size=1))
+    return Peer(
+        Exact(
+            str(work.model),
+            device=machine.device,
+            dtype=machine.dtype,
+            softmax_dtype=softmax,
+            batch_size=1,
+        )
+    )
 
 
 def run(
-    work: Work, machine: Machine, requests: Sequence[Request], sizes: Sizes
+    work: Work,
+    machine: Machine,
+    requests: Sequence[Request],
+    sizes: Sizes,
+    softmax: str | None = None,
 ) -> tuple[Took, Took]:
     """What scores alone took, and what scores and texts took, in one load."""
     began = time.perf_counter()
-    peer = load(work, machine)
+    peer = load(work, machine, softmax)
     load_seconds = time.perf_counter() - began
     began, processor = time.perf_counter(), time.process_time()
 
