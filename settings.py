@@ -277,6 +277,18 @@ class HardExampleSettings(Section):
     low_confidence: Share = 0.6
 
 
+class ExportSettings(Section):
+    """`[export]`: which examples are too like others to be trained on.
+
+    `near_duplicate` is the Jaccard index of their shingles, see docs/views.md, from which on an
+    example is left out: against validation always, against others for corrections. These are also
+    held against what earlier exports of the kinds in `exported_before` wrote.
+    """
+
+    near_duplicate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+    exported_before: tuple[Literal["hard-examples", "corrections"], ...] = ("corrections",)
+
+
 class AlertSettings(Section):
     """`[alerts]`: how long is too long, and how much worse a calibration is broken.
 
@@ -326,6 +338,7 @@ class Settings(BaseSettings):
     calibration: CalibrationSettings = CalibrationSettings()
     curriculum: CurriculumSettings = CurriculumSettings()
     hard_examples: HardExampleSettings = HardExampleSettings()
+    export: ExportSettings = ExportSettings()
     alerts: AlertSettings = AlertSettings()
     notify: NotifySettings = NotifySettings()
 

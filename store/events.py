@@ -400,6 +400,30 @@ class AlertAcknowledged(Event):
         return self.alert.alert_id
 
 
+class ExamplesExported(Event):
+    """Examples of the mining pool were written to a file, as data to train on.
+
+    They are what the checkpoint got wrong, or was unsure of. `filter` is what was asked for, by
+    column; one that is not in it was not asked about. `left_out` counts by reason those that fit it
+    and are not in the file. `digest` is the file's SHA-256.
+    """
+
+    about = "exports/{kind}"
+    unique = ("kind", "file", "digest", "at")
+
+    kind: Literal["hard-examples", "corrections"]
+    file: str
+    digest: str
+    run: str
+    checkpoint_id: str
+    step: int
+    evaluation_id: str
+    filter: dict[str, tuple[str, ...]]
+    examples: tuple[str, ...]
+    left_out: dict[str, int]
+    at: str
+
+
 TYPES: dict[str, type[Event]] = {
     model.__name__: model
     for model in (
@@ -421,6 +445,7 @@ TYPES: dict[str, type[Event]] = {
         AlertSent,
         AlertNotSent,
         AlertAcknowledged,
+        ExamplesExported,
     )
 }
 
