@@ -264,11 +264,28 @@ class CalibrationSettings(Section):
 
 
 class CurriculumSettings(Section):
-    """`[curriculum]`: when a difficulty counts as learned, and the least share each one keeps."""
+    """`[curriculum]`: when a difficulty counts as learned, and the least share each one keeps.
+
+    From `learning_accuracy` on, what is harder can be built on it. Shares need `min_examples`
+    graded answers of each difficulty; trends are over the last `trend_checkpoints`.
+    """
 
     mastered_accuracy: Share = 0.8
     learning_accuracy: Share = 0.3
     min_share: Annotated[int, Field(ge=0, le=33)] = 10
+    min_examples: Count = 20
+    trend_checkpoints: Annotated[int, Field(ge=2, le=30)] = 5
+
+
+class DataMapSettings(Section):
+    """`[data_map]`: the regions of the map of examples over checkpoints.
+
+    From a spread of `ambiguous_spread` on, an example is ambiguous; below it, from a probability of
+    `easy_probability` on easy-to-learn, and else hard-to-learn.
+    """
+
+    ambiguous_spread: Annotated[float, Field(ge=0.0, le=0.5)] = 0.2
+    easy_probability: Share = 0.5
 
 
 class HardExampleSettings(Section):
@@ -337,6 +354,7 @@ class Settings(BaseSettings):
     ranking: RankingSettings = RankingSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     curriculum: CurriculumSettings = CurriculumSettings()
+    data_map: DataMapSettings = DataMapSettings()
     hard_examples: HardExampleSettings = HardExampleSettings()
     export: ExportSettings = ExportSettings()
     alerts: AlertSettings = AlertSettings()

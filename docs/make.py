@@ -84,8 +84,20 @@ QUERIES = {
     ),
     "curriculum": (
         "What mix does the newest checkpoint ask for?",
-        "SELECT difficulty, recommended_share, reason FROM curriculum\n"
+        "SELECT difficulty, recommended_share, share_low, share_high, reason FROM curriculum\n"
         "WHERE step = (SELECT max(step) FROM curriculum)",
+    ),
+    "skills": (
+        "Which skills do not move any more, and are not learned?",
+        "SELECT run, step, skill, accuracy, trend, trend_low, trend_high FROM skills\n"
+        "WHERE step = (SELECT max(step) FROM skills) AND accuracy < 0.8 AND trend_low <= 0\n"
+        "ORDER BY run, accuracy",
+    ),
+    "data-map": (
+        "Which mining examples are forgotten again and again?",
+        "SELECT difficulty, skill, prompt, target, times_right, times_seen, forgetting_events\n"
+        "FROM data_map WHERE role = 'mining' AND forgetting_events > 1\n"
+        "ORDER BY forgetting_events DESC, spread DESC",
     ),
     "hard-examples": (
         "Which examples were learned and then forgotten?",
@@ -142,8 +154,9 @@ Where there is no internet, `pip install duckdb-extension-sqlite-scanner` in the
 brings the file that `INSTALL` would fetch, and `LOAD '…/sqlite_scanner.duckdb_extension'` takes it.
 
 DuckDB runs a view's own SQL, and those that show prompts use functions that only SQLite has:
-`predictions`, `flips`, `hard_examples`, `corrections` and `failed_examples`. `sqlite_query` hands a
-query to SQLite itself. All columns of its answer are text, so numbers want a CAST:
+`predictions`, `flips`, `data_map`, `hard_examples`, `corrections` and `failed_examples`.
+`sqlite_query` hands a query to SQLite itself. All columns of its answer are text, so numbers want a
+CAST:
 
 ```sql
 SELECT difficulty, count(*) AS n, avg(CAST(loss AS DOUBLE)) AS loss

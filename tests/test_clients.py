@@ -34,7 +34,9 @@ VIEWS = [view.sql_view for view in registry.views(settings_with_tests())] + [
     "evaluations",
 ]
 # The page says how to read these in DuckDB.
-FOR_SQLITE_ALONE = {"predictions", "flips", "hard_examples", "corrections", "failed_examples"}
+FOR_SQLITE_ALONE = {
+    "predictions", "flips", "data_map", "hard_examples", "corrections", "failed_examples",
+}  # fmt: skip
 EXTENSION = next(
     Path(duckdb_extension_sqlite_scanner.__path__[0]).rglob("sqlite_scanner.duckdb_extension")
 )

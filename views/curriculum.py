@@ -1,77 +1,62 @@
 """Curriculum: what to train on next, by how well each difficulty goes at each checkpoint.
 
-The rule is in views.advice. An example that stands in two validation suites counts once.
+The rule is in views.advice, its measures are in views.standing. A new checkpoint costs a few
+evaluations however long the run is: only checkpoints at or after the earliest step that an event
+touches are derived again, each from itself and the few before it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
+import numpy as np
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import Connection, Index, PrimaryKeyConstraint, Table, select
+from sqlalchemy import Connection, Index, PrimaryKeyConstraint, Table, delete, func, insert, select
 
 from settings import DIFFICULTIES, CurriculumSettings, Difficulty, Settings
 from store.lifecycle import CHECKPOINT, EVALUATION
+from store.log import Recorded
 from store.projections import Projection
 from store.schema import INTEGER, JSON, REAL_NUMBER, TEXT, derived
-from views.advice import Advice, Strategy, advise
-from views.answers import VALIDATION, Answers
-from views.blocks import answers_of, ending_of
-from views.measures import measure
-from views.scope import (
-    CHANGES,
-    EASY_FIRST,
-    SUBJECT,
-    ended_of,
-    per_evaluation,
-    per_run,
-    rewrite,
-    settings_text,
-)
+from views import standing
+from views.advice import Advice, Prospects, Strategy, advise
+from views.groups import GROUPS, Group, tallies_of
+from views.scope import CHANGES, EASY_FIRST, SUBJECT, ended_of, settings_text, touched
+from views.standing import NO_STANDING, Ask, Point, Standing, Stood, asker, stand
 from views.view import Column, View
-
-# What one evaluation measured of each difficulty that its validation suites have. Progress is told
-# only between checkpoints that answered the same `suites`.
-DIFFICULTY: Table = derived(
-    "difficulty_tally",
-    SqlColumn("evaluation_id", TEXT, nullable=False),
-    SqlColumn("difficulty", TEXT, nullable=False),
-    SqlColumn("loss", REAL_NUMBER),
-    SqlColumn("accuracy", REAL_NUMBER),
-    SqlColumn("suites", JSON, nullable=False),
-    SqlColumn("reason", TEXT),
-    PrimaryKeyConstraint("evaluation_id", "difficulty"),
-)
+from views.words import count
 
 CURRICULUM: Table = derived(
     "curriculum_advice",
     SqlColumn("run", TEXT, nullable=False),
     SqlColumn("evaluation_id", TEXT, nullable=False),
     SqlColumn("difficulty", TEXT, nullable=False),
-    SqlColumn("loss", REAL_NUMBER),
-    SqlColumn("accuracy", REAL_NUMBER),
-    SqlColumn("progress", REAL_NUMBER),
+    *standing.sql_columns(),
+    SqlColumn("gain", REAL_NUMBER),
     SqlColumn("recommended_share", INTEGER),
+    SqlColumn("share_low", INTEGER),
+    SqlColumn("share_high", INTEGER),
     SqlColumn("strategy", TEXT),
+    SqlColumn("support", REAL_NUMBER),
+    SqlColumn("strategies", JSON),
     SqlColumn("reason", TEXT, nullable=False),
     PrimaryKeyConstraint("evaluation_id", "difficulty"),
     Index(None, "run"),
 )
 
-
-@dataclass(frozen=True)
-class Tally:
-    """What was measured of a difficulty: `suites` are the ids of those that it was asked in."""
-
-    difficulty: str
-    loss: float | None
-    accuracy: float | None
-    suites: tuple[str, ...]
-    reason: str | None
+SKILL: Table = derived(
+    "skill_standing",
+    SqlColumn("run", TEXT, nullable=False),
+    SqlColumn("evaluation_id", TEXT, nullable=False),
+    SqlColumn("skill", TEXT, nullable=False),
+    *standing.sql_columns(),
+    SqlColumn("reason", TEXT),
+    PrimaryKeyConstraint("evaluation_id", "skill"),
+    Index(None, "run"),
+)
 
 
 @dataclass(frozen=True)
@@ -80,156 +65,211 @@ class Advised:
 
     evaluation_id: str
     difficulty: Difficulty
-    loss: float | None
-    accuracy: float | None
-    progress: float | None
-    recommended_share: int | None
-    strategy: Strategy | None
+    standing: Standing
     reason: str
+    gain: float | None = None
+    recommended_share: int | None = None
+    share_low: int | None = None
+    share_high: int | None = None
+    strategy: Strategy | None = None
+    support: float | None = None
+    strategies: Mapping[Strategy, Any] | None = None
 
 
-def tallies(answers: Answers) -> list[Tally]:
-    """What the answers, one an example, say of each difficulty, by its name."""
-    found = []
-    for difficulty in answers.difficulty.present():
-        own = answers.of_difficulty(difficulty)
-        measures = measure(own)
-        suites = tuple(str(one) for one in own.suite_id.present())
-        tally = Tally(str(difficulty), measures.loss, measures.accuracy, suites, measures.reason)
-        found.append(tally)
-    return found
+@dataclass(frozen=True)
+class Skilled:
+    """A row of `skill_standing`, without its run."""
 
-
-def derive_tallies(connection: Connection, evaluation_id: str) -> None:
-    """Writes the tallies of one evaluation anew; none while only its quick tier is in."""
-    ended = ending_of(connection, evaluation_id) is not None
-    answers = answers_of(connection, evaluation_id) if ended else Answers.none()
-    answers = answers.of_role(VALIDATION).once()
-    rewrite(connection, DIFFICULTY, {"evaluation_id": evaluation_id}, tallies(answers))
-
-
-class Point(NamedTuple):
-    """An evaluated checkpoint: what it measured, by difficulty."""
-
-    step: int
-    tallies: Mapping[str, Tally]
+    evaluation_id: str
+    skill: str
+    standing: Standing
+    reason: str | None
 
 
 def advise_checkpoint(
-    evaluation_id: str, point: Point, before: Sequence[Point], settings: CurriculumSettings
+    point: Point, before: Sequence[Point], settings: CurriculumSettings, ask: Ask
 ) -> list[Advised]:
-    """The rows of one checkpoint; `before` are those at earlier steps of the run, by step."""
-    measured = {one: point.tallies.get(one) for one in DIFFICULTIES}
-    accuracy = {
-        name: one.accuracy
-        for name, one in measured.items()
-        if one is not None and one.accuracy is not None
-    }
-    advice: Advice | None = None
-    if len(accuracy) == len(DIFFICULTIES):
-        advice = advise(accuracy, settings)
-        reason = advice.reason
-    else:
-        missing = [_missing(name, one) for name, one in measured.items() if name not in accuracy]
-        reason = " ".join(["No shares to recommend.", *missing])
+    """The rows of one checkpoint; `before` are the last ones at earlier steps, in order."""
+    stood = {one: stand(Group("difficulty", one), point, before, ask) for one in DIFFICULTIES}
+    missing = _missing(point, stood, before, settings)
+    advice = None if missing else _advice(stood, settings)
+    why = " ".join(missing) if advice is None else advice.reason
+    strategies = advice and {name: plan._asdict() for name, plan in advice.plans.items()}
     rows = []
-    for name, one in measured.items():
-        progress, why_not = _progress(name, point, before)
-        left_out = one.reason if one and name in accuracy else None
-        rows.append(
-            Advised(
-                evaluation_id=evaluation_id,
-                difficulty=name,
-                loss=one.loss if one else None,
-                accuracy=one.accuracy if one else None,
-                progress=progress,
-                recommended_share=advice.shares[name] if advice else None,
-                strategy=advice.strategy if advice else None,
-                reason=" ".join(filter(None, (reason, left_out, why_not))),
+    for name, one in stood.items():
+        tally = point.tallies.get(Group("difficulty", name))
+        graded = tally is not None and tally.accuracy is not None
+        left_out = tally.reason if tally is not None and graded else None
+        no_pace = one.reason if before else None
+        reason = " ".join(filter(None, (why, left_out, no_pace)))
+        row = Advised(point.evaluation_id, name, one.standing, reason)
+        if advice is not None:
+            row = replace(
+                row,
+                gain=advice.gains[name],
+                recommended_share=advice.shares[name],
+                share_low=advice.bounds[name].low,
+                share_high=advice.bounds[name].high,
+                strategy=advice.strategy,
+                support=advice.support,
+                strategies=strategies,
             )
-        )
+        rows.append(row)
     return rows
 
 
-def _missing(name: str, tally: Tally | None) -> str:
-    if tally is None:
-        return f"{name}: no validation suite of this evaluation has such examples."
-    return f"{name}: {tally.reason}"
-
-
-def _progress(
-    name: Difficulty, point: Point, before: Sequence[Point]
-) -> tuple[float | None, str | None]:
-    """The change of accuracy in 1,000 steps since it was last measured, or why there is none."""
-    now = point.tallies.get(name)
-    if now is None or now.accuracy is None:
-        return None, None
-    for earlier in reversed(before):
-        then = earlier.tallies.get(name)
-        if earlier.step == point.step or then is None or then.accuracy is None:
-            continue
-        if then.suites != now.suites:
-            return None, f"No progress to tell: step {earlier.step} was asked other suites."
-        change = (now.accuracy - then.accuracy) / (point.step - earlier.step)
-        return 1000 * change, None
-    return None, "No progress to tell: no earlier step measured it."
-
-
-def derive(settings: CurriculumSettings, connection: Connection, run: str) -> None:
-    """Writes the curriculum of one run anew."""
-    measured = _tallies_of(connection, run)
-    points: list[Point] = []
-    rows: list[Advised] = []
-    for one in ended_of(connection, run):
-        if one.completed:
-            point = Point(one.step, measured.get(one.evaluation_id, {}))
-            rows += advise_checkpoint(one.evaluation_id, point, points, settings)
-            points.append(point)
-        else:
-            assert one.reason is not None
-            rows += [_unmeasured(one.evaluation_id, name, one.reason) for name in DIFFICULTIES]
-    rewrite(connection, CURRICULUM, {"run": run}, rows)
-
-
-def _unmeasured(evaluation_id: str, difficulty: Difficulty, reason: str) -> Advised:
-    return Advised(evaluation_id, difficulty, None, None, None, None, None, reason)
-
-
-def _tallies_of(connection: Connection, run: str) -> dict[str, dict[str, Tally]]:
-    """The tallies of a run's evaluations, by evaluation id and difficulty."""
-    found: dict[str, dict[str, Tally]] = defaultdict(dict)
-    rows = connection.execute(
-        select(DIFFICULTY)
-        .join(EVALUATION, EVALUATION.c.evaluation_id == DIFFICULTY.c.evaluation_id)
-        .join(CHECKPOINT, CHECKPOINT.c.checkpoint_id == EVALUATION.c.checkpoint_id)
-        .where(CHECKPOINT.c.run == run, EVALUATION.c.current == 1)
-        .order_by(DIFFICULTY.c.evaluation_id, DIFFICULTY.c.difficulty)
+def _advice(stood: Mapping[Difficulty, Stood], settings: CurriculumSettings) -> Advice:
+    """From the histories of all three difficulties, which were all graded."""
+    histories = [one.history for one in stood.values() if one.history is not None]
+    accuracy = [one.standing.accuracy for one in stood.values()]
+    # Their last checkpoint is this one, also where nothing before it was asked the same.
+    measured = Prospects(
+        np.array(accuracy, np.float64),
+        np.array([one.moved(one.slope) if one.moves else 0.0 for one in histories]),
     )
-    for evaluation_id, difficulty, loss, accuracy, suites, reason in rows:
-        tally = Tally(difficulty, loss, accuracy, tuple(suites), reason)
-        found[evaluation_id][difficulty] = tally
-    return found
+    resampled = Prospects(
+        np.stack([one.resamples[:, -1] for one in histories], axis=-1),
+        np.stack(
+            [
+                one.moved(one.slopes) if one.moves else np.zeros(standing.RESAMPLES)
+                for one in histories
+            ],
+            axis=-1,
+        ),
+    )
+    return advise(measured, resampled, settings)
 
 
-TALLIES = Projection(
-    name="difficulties",
-    version=2,
-    tables=(DIFFICULTY,),
-    listens=CHANGES,
-    derive=per_evaluation(derive_tallies),
-    reads=("lifecycle", "results"),
-)
+def _missing(
+    point: Point,
+    stood: Mapping[Difficulty, Stood],
+    before: Sequence[Point],
+    settings: CurriculumSettings,
+) -> list[str]:
+    """Why nothing is recommended, in sentences; none if something is."""
+    found = []
+    for name, one in stood.items():
+        tally = point.tallies.get(Group("difficulty", name))
+        if tally is None:
+            found.append(f"{name}: no validation suite of this evaluation has such examples.")
+        elif tally.accuracy is None:
+            found.append(f"{name}: {tally.reason}")
+        elif one.standing.n_graded < settings.min_examples:
+            found.append(
+                f"{name}: {count(one.standing.n_graded, 'answer')} could be graded, fewer than "
+                f"the {settings.min_examples} that [curriculum] min_examples asks for."
+            )
+    if found:
+        return ["No shares to recommend.", *found]
+    if not before:
+        return [
+            "Not enough checkpoints yet: no earlier step of the run is evaluated, and shares need "
+            "two."
+        ]
+    return []
+
+
+def skills_of(point: Point, before: Sequence[Point], ask: Ask) -> list[Skilled]:
+    """The rows of each skill that one checkpoint was asked, by name."""
+    rows = []
+    for group, tally in point.tallies.items():
+        if group.kind == "skill":
+            one = stand(group, point, before, ask)
+            reason = " ".join(filter(None, (tally.reason, one.reason)))
+            rows.append(Skilled(point.evaluation_id, group.name, one.standing, reason or None))
+    return rows
+
+
+def derive(
+    settings: CurriculumSettings, connection: Connection, events: Sequence[Recorded]
+) -> None:
+    """Writes the checkpoints anew that the events touch, and those of later steps."""
+    new = touched(connection, events)
+    earliest = connection.execute(
+        select(CHECKPOINT.c.run, func.min(CHECKPOINT.c.step))
+        .join(EVALUATION, EVALUATION.c.checkpoint_id == CHECKPOINT.c.checkpoint_id)
+        .where(EVALUATION.c.evaluation_id.in_(new.evaluations))
+        .group_by(CHECKPOINT.c.run)
+        .order_by(CHECKPOINT.c.run)
+    )
+    for run, step in earliest.all():
+        _derive_from(settings, connection, run, step)
+
+
+def _derive_from(
+    settings: CurriculumSettings, connection: Connection, run: str, first: int
+) -> None:
+    """The rows of a run from step `first` on."""
+    ended = ended_of(connection, run)
+    completed = [one for one in ended if one.completed]
+    earlier = [one for one in completed if one.step < first][1 - settings.trend_checkpoints :]
+    needed = [*earlier, *(one for one in completed if one.step >= first)]
+    measured = tallies_of(connection, [one.evaluation_id for one in needed])
+    points = [
+        Point(one.step, one.evaluation_id, measured.get(one.evaluation_id, {})) for one in needed
+    ]
+    ask = asker(connection)
+    advised: list[Advised] = []
+    skilled: list[Skilled] = []
+    for point in points[len(earlier) :]:
+        before = [one for one in points if one.step < point.step][1 - settings.trend_checkpoints :]
+        advised += advise_checkpoint(point, before, settings, ask)
+        skilled += skills_of(point, before, ask)
+    for one in ended:
+        if not one.completed and one.step >= first:
+            assert one.reason is not None
+            advised += [
+                Advised(one.evaluation_id, name, NO_STANDING, one.reason) for name in DIFFICULTIES
+            ]
+    kept = (
+        select(EVALUATION.c.evaluation_id)
+        .join(CHECKPOINT, CHECKPOINT.c.checkpoint_id == EVALUATION.c.checkpoint_id)
+        .where(CHECKPOINT.c.run == run, CHECKPOINT.c.step < first, EVALUATION.c.current == 1)
+    )
+    for table, rows in ((CURRICULUM, advised), (SKILL, skilled)):
+        stale = table.c.evaluation_id.not_in(kept)
+        connection.execute(delete(table).where(table.c.run == run, stale))
+        if rows:
+            connection.execute(insert(table), [_flat(run, row) for row in rows])
+
+
+def _flat(run: str, row: Advised | Skilled) -> dict[str, Any]:
+    values = {"run": run, **vars(row), **vars(row.standing)}
+    del values["standing"]
+    return values
+
 
 COLUMNS = (
     *SUBJECT,
     Column("difficulty", "Difficulty", "text", "easy, medium or hard, in validation suites."),
-    Column("loss", "Loss", "nats", "Mean negative log-likelihood of a target token."),
-    Column("accuracy", "Accuracy", "share", "Answers that the grader calls right."),
-    Column("progress", "Progress", "number", "Accuracy gained in 1,000 steps since the last one."),
+    *standing.COLUMNS,
+    Column("gain", "May gain", "number", "Accuracy that training on it may gain, by the model."),
     Column("recommended_share", "Share", "number", "Per cent of the next training data."),
+    Column("share_low", "Share, low", "number", "Lower end of its 95 % bootstrap interval."),
+    Column("share_high", "Share, high", "number", "Upper end of its 95 % bootstrap interval."),
     Column("strategy", "Strategy", "text", "progressive, mixed, hard-focused or adaptive."),
+    Column("support", "Support", "share", "Resamples of the examples with the same strategy."),
+    Column("strategies", "Strategies", "json", "The score and the shares of each strategy."),
     Column("reason", "Reason", "text", "The numbers behind it, or why something is missing."),
 )
+
+
+def projections(settings: Settings) -> tuple[Projection, ...]:
+    """What the curriculum and the skills are made of."""
+    derive_all: Callable[[Connection, Sequence[Recorded]], None]
+    derive_all = partial(derive, settings.curriculum)
+    return (
+        GROUPS,
+        Projection(
+            name="curriculum",
+            version=2,
+            tables=(CURRICULUM, SKILL),
+            listens=CHANGES,
+            derive=derive_all,
+            reads=("lifecycle", "results", "groups"),
+            settings=settings_text(settings.curriculum),
+        ),
+    )
 
 
 def view(settings: Settings) -> View:
@@ -247,21 +287,12 @@ def view(settings: Settings) -> View:
             "difficulty",
             "loss",
             "accuracy",
-            "progress",
+            "trend",
             "recommended_share",
+            "share_low",
+            "share_high",
             "strategy",
             "reason",
         ),
-        projections=(
-            TALLIES,
-            Projection(
-                name="curriculum",
-                version=1,
-                tables=(CURRICULUM,),
-                listens=CHANGES,
-                derive=per_run(partial(derive, settings.curriculum)),
-                reads=("lifecycle", "results", "difficulties"),
-                settings=settings_text(settings.curriculum),
-            ),
-        ),
+        projections=projections(settings),
     )

@@ -14,12 +14,14 @@ from views import (
     checkpoints,
     corrections,
     curriculum,
+    data_map,
     failed_examples,
     flips,
     hard_examples,
     ranking,
     regression,
     results,
+    skills,
     test_results,
 )
 from views.view import View
@@ -32,6 +34,8 @@ MODULES = (
     calibration,
     ranking,
     curriculum,
+    skills,
+    data_map,
     hard_examples,
     corrections,
     test_results,

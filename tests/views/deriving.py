@@ -263,6 +263,9 @@ def settings_with_tests() -> Settings:
         name = "easy"
         path = "easy.jsonl"
         pass_threshold = 0.5
+
+        [curriculum]
+        min_examples = 10
         """,
         Path("milepost.toml"),
     )

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from settings import Settings
+from store.lifecycle import LIFECYCLE
+from store.projections import bring_up_to_date
 from store.records import Example
 from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import answered, projections_of, shown
-from views import curriculum, results
+from views import curriculum, results, skills
 
 VIEW = curriculum.view(Settings())
 DIFFICULTIES = ("easy", "medium", "hard")
 
 
-def register(engine: Engine, n: int = 10) -> dict[str, list[Example]]:
+def register(engine: Engine, n: int = 20) -> dict[str, list[Example]]:
     """One suite a difficulty, `n` examples each."""
     suites = {name: logs.questions(name, n, name) for name in DIFFICULTIES}
     for name, examples in suites.items():
@@ -39,37 +45,84 @@ def evaluate(
     return checkpoint
 
 
-def test_each_checkpoint_has_shares_that_follow_its_accuracies(engine: Engine) -> None:
+def of_step(rows: list[dict[str, Any]], step: int, *columns: str) -> list[tuple[Any, ...]]:
+    return [tuple(row[name] for name in columns) for row in rows if row["step"] == step]
+
+
+def test_each_checkpoint_has_shares_that_follow_what_there_is_to_gain(engine: Engine) -> None:
     suites = register(engine)
-    checkpoint = evaluate(engine, 100, suites, 5, 2, 0)
-    evaluate(engine, 600, suites, 9, 8, 1)
+    first = evaluate(engine, 100, suites, 8, 0, 0)
+    evaluate(engine, 600, suites, 10, 0, 0)
+    evaluate(engine, 1100, suites, 20, 18, 4)
     rows = shown(engine, VIEW)
-    told = ("step", "difficulty", "accuracy", "recommended_share", "strategy")
-    assert [tuple(row[name] for name in told) for row in rows] == [
-        (100, "easy", 0.5, 53, "adaptive"),
-        (100, "medium", 0.2, 37, "adaptive"),
-        (100, "hard", 0.0, 10, "adaptive"),
-        (600, "easy", 0.9, 10, "hard-focused"),
-        (600, "medium", 0.8, 10, "hard-focused"),
-        (600, "hard", 0.1, 80, "hard-focused"),
+    told = ("difficulty", "accuracy", "gain", "recommended_share", "strategy")
+    # May gain: easy 0.8 − 0.5, medium 0.4 · 0.8. 0.3 : 0.32 of 70 is 33.9 : 36.1.
+    assert of_step(rows, 600, *told) == [
+        ("easy", 0.5, 0.3, 44, "adaptive"),
+        ("medium", 0.0, 0.32, 46, "adaptive"),
+        ("hard", 0.0, 0.0, 10, "adaptive"),
     ]
-    assert [row["progress"] for row in rows[:3]] == [None, None, None]
-    # 500 steps gained 0.4, 0.6 and 0.1: in 1,000 steps that is twice as much.
-    assert [row["progress"] for row in rows[3:]] == pytest.approx([0.8, 1.2, 0.2])
-    assert (rows[0]["run"], rows[0]["checkpoint_id"]) == ("run", checkpoint)
-    assert rows[0]["reason"].startswith("Right answers: easy 50 %, medium 20 %, hard 0 %;")
-    assert rows[0]["reason"].endswith("No progress to tell: no earlier step measured it.")
-    assert rows[3]["reason"].endswith("only hard is left below 80 %, so it gets the most.")
+    # Easy and medium are mastered. They rose beyond chance, and medium has 0.1 left.
+    assert of_step(rows, 1100, *told) == [
+        ("easy", 1.0, 0.0, 10, "hard-focused"),
+        ("medium", 0.9, 0.1, 10, "hard-focused"),
+        ("hard", 0.2, 0.6, 80, "hard-focused"),
+    ]
+    assert (rows[0]["run"], rows[0]["checkpoint_id"]) == ("run", first)
+    assert rows[3]["reason"].startswith("Right answers: easy 50 %, medium 0 %, hard 0 %;")
 
 
-def test_losses_and_accuracies_are_those_of_the_results(engine: Engine) -> None:
-    evaluate(engine, 100, register(engine), 5, 2, 1)
-    both = [
-        {(row["difficulty"], row["loss"], row["accuracy"]) for row in shown(engine, view)}
-        for view in (results.view(Settings()), VIEW)
-    ]
-    assert both[0] == both[1]
-    assert len(both[0]) == 3
+def test_every_strategy_is_there_with_its_score_and_the_highest_is_chosen(engine: Engine) -> None:
+    suites = register(engine)
+    evaluate(engine, 100, suites, 8, 0, 0)
+    evaluate(engine, 600, suites, 10, 0, 0)
+    newest = shown(engine, VIEW)[3:]
+    (strategies,) = {json.dumps(row["strategies"]) for row in newest}
+    plans = json.loads(strategies)
+    assert set(plans) == {"progressive", "mixed", "hard-focused", "adaptive"}
+    assert max(plans, key=lambda name: plans[name]["score"]) == newest[0]["strategy"]
+    assert plans["adaptive"]["shares"] == {"easy": 44, "medium": 46, "hard": 10}
+    assert plans["mixed"]["score"] == pytest.approx(0.62 / math.sqrt(3))
+    for row in newest:
+        assert row["share_low"] <= row["recommended_share"] <= row["share_high"]
+        assert 0 < row["support"] <= 1
+
+
+def test_progress_and_trend_are_in_1000_steps(engine: Engine) -> None:
+    suites = register(engine)
+    for step, right in ((100, 2), (200, 4), (300, 6), (400, 0), (500, 10)):
+        evaluate(engine, step, suites, right, 0, 20)
+    told = ("progress", "trend", "trend_checkpoints")
+    rows = shown(engine, VIEW)
+    assert of_step(rows, 100, *told) == [(None, None, None)] * 3
+    easy, medium, hard = of_step(rows, 500, *told)
+    # Half of all were gained in 100 steps; over all five checkpoints 0.1 in 100 is the median.
+    assert easy == pytest.approx((5.0, 1.0, 5))
+    assert medium == hard == (0.0, 0.0, 5)
+    for low, trend, high in of_step(rows, 500, "trend_low", "trend", "trend_high"):
+        assert low < trend < high or (low, trend, high)[1:] == (0.0, 0.0)
+
+
+def test_too_few_answers_or_checkpoints_are_an_answer(engine: Engine) -> None:
+    suites = register(engine)
+    evaluate(engine, 100, suites, 5, 2, 0)
+    for row in shown(engine, VIEW):
+        assert (row["recommended_share"], row["strategy"], row["gain"]) == (None, None, None)
+        assert row["reason"] == (
+            "Not enough checkpoints yet: no earlier step of the run is evaluated, and shares need "
+            "two."
+        )
+    few = {**suites, "hard": logs.questions("few", 19, "hard")}
+    logs.register_suite(engine, few["hard"], suite_id="few", difficulty="hard")
+    evaluate(
+        engine, 200, {"easy": few["easy"], "medium": few["medium"], "few": few["hard"]}, 5, 2, 0
+    )
+    newest = shown(engine, VIEW)[3:]
+    assert {row["recommended_share"] for row in newest} == {None}
+    assert newest[0]["reason"] == (
+        "No shares to recommend. hard: 19 answers could be graded, fewer than the 20 that "
+        "[curriculum] min_examples asks for."
+    )
 
 
 def test_a_difficulty_without_examples_gives_no_shares(engine: Engine) -> None:
@@ -78,8 +131,8 @@ def test_a_difficulty_without_examples_gives_no_shares(engine: Engine) -> None:
     evaluate(engine, 100, suites, 5, 2)
     rows = shown(engine, VIEW)
     assert [(row["difficulty"], row["accuracy"]) for row in rows] == [
-        ("easy", 0.5),
-        ("medium", 0.2),
+        ("easy", 0.25),
+        ("medium", 0.1),
         ("hard", None),
     ]
     for row in rows:
@@ -116,14 +169,16 @@ def test_mining_suites_and_doubles_are_not_counted(engine: Engine) -> None:
 def test_progress_is_not_told_between_different_suites(engine: Engine) -> None:
     suites = register(engine)
     evaluate(engine, 100, suites, 5, 2, 0)
-    harder = logs.questions("harder", 10, "hard")
+    harder = logs.questions("harder", 20, "hard")
     logs.register_suite(engine, harder, suite_id="harder", difficulty="hard")
     del suites["hard"]
     evaluate(engine, 200, {**suites, "harder": harder}, 6, 2, 1)
     rows = shown(engine, VIEW)[3:]
-    assert rows[0]["progress"] == pytest.approx(1.0)
-    assert rows[2]["progress"] is None
+    assert rows[0]["progress"] == pytest.approx(0.5)
+    assert (rows[2]["progress"], rows[2]["trend"]) == (None, None)
     assert rows[2]["reason"].endswith("No progress to tell: step 100 was asked other suites.")
+    # Shares need no progress.
+    assert sum(row["recommended_share"] for row in rows) == 100
 
 
 def test_progress_skips_a_failed_checkpoint_and_one_at_the_same_step(engine: Engine) -> None:
@@ -137,19 +192,76 @@ def test_progress_skips_a_failed_checkpoint_and_one_at_the_same_step(engine: Eng
     logs.evaluate(engine, twin, DIFFICULTIES, seen)
     rows = [row for row in shown(engine, VIEW) if row["difficulty"] == "easy"]
     assert [row["step"] for row in rows] == [100, 200, 300, 300]
-    by_accuracy = {row["accuracy"]: row["progress"] for row in rows}
-    assert by_accuracy[0.6] == pytest.approx(0.5)
-    assert by_accuracy[0.7] == pytest.approx(1.0)
+    by_accuracy = {row["accuracy"]: (row["progress"], row["trend"]) for row in rows}
+    assert by_accuracy[0.3] == pytest.approx((0.25, 0.25))
+    assert by_accuracy[0.35] == pytest.approx((0.5, 0.5))
 
 
 def test_runs_are_told_apart(engine: Engine) -> None:
     suites = register(engine)
     evaluate(engine, 100, suites, 5, 2, 0)
-    evaluate(engine, 200, suites, 9, 9, 9, run="other")
+    evaluate(engine, 200, suites, 18, 18, 18, run="other")
+    evaluate(engine, 300, suites, 18, 18, 18, run="other")
     rows = shown(engine, VIEW, run="other")
-    assert [(row["step"], row["progress"], row["strategy"]) for row in rows] == [
-        (200, None, "mixed")
+    assert [(row["step"], row["progress"], row["strategy"]) for row in rows[3:]] == [
+        (300, 0.0, "mixed")
     ] * 3
+
+
+def test_skills_stand_beside_difficulties(engine: Engine) -> None:
+    add = [logs.example("sums", f"{k} + 1", str(k + 1), k, "easy", "add") for k in range(10)]
+    sort = [logs.example("sums", f"sort {k}2", f"2{k}", 10 + k, "hard", "sort") for k in range(10)]
+    plain = [logs.example("sums", f"say {k}", f"{k}", 20 + k, "hard") for k in range(10)]
+    logs.register_suite(engine, [*add, *sort, *plain], suite_id="sums")
+    for step, right in ((100, 2), (300, 6)):
+        seen = [*answered(add, right), *answered(sort, 10), *answered(plain, 0)]
+        logs.evaluate(engine, logs.arrive(engine, step), ["sums"], seen)
+    rows = shown(engine, skills.view(Settings()))
+    told = ("skill", "n", "accuracy", "learnability", "progress", "trend")
+    assert of_step(rows, 100, *told) == [
+        ("add", 10, 0.2, 0.16, None, None),
+        ("sort", 10, 1.0, 0.0, None, None),
+    ]
+    assert of_step(rows, 300, *told) == [
+        ("add", 10, 0.6, 0.24, pytest.approx(2.0), pytest.approx(2.0)),
+        ("sort", 10, 1.0, 0.0, 0.0, 0.0),
+    ]
+    assert rows[0]["reason"] == "No progress to tell: no checkpoint before it measured it."
+
+
+def test_a_new_checkpoint_leaves_the_rows_of_earlier_steps_alone(engine: Engine) -> None:
+    suites = register(engine)
+    for step in (100, 200, 300, 400):
+        evaluate(engine, step, suites, 5, 2, 0)
+    shown(engine, VIEW)
+    late = evaluate(engine, 250, suites, 6, 2, 0)
+    bring_up_to_date(engine, [LIFECYCLE, results.RESULTS])
+    written: set[str] = set()
+    read: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _note(_c: object, _k: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith("INSERT INTO curriculum_advice"):
+            written.update(re.findall(r"\b[0-9a-f]{32}\b", str(parameters)))
+        if "FROM answer_block" in statement:
+            read.append(statement)
+
+    rows = shown(engine, VIEW)
+    assert {row["step"] for row in rows if row["checkpoint_id"] == late} == {250}
+    # The late one and the two after it; the tallies read the late one, and shares each once.
+    assert len(written) == 3
+    assert len(read) == 1 + 5
+
+
+def test_a_second_evaluation_of_a_checkpoint_takes_the_place_of_the_first(engine: Engine) -> None:
+    suites = register(engine)
+    evaluate(engine, 100, suites, 5, 2, 0)
+    second = evaluate(engine, 200, suites, 8, 2, 0)
+    shown(engine, VIEW)
+    seen = [one for examples in suites.values() for one in answered(examples, 10)]
+    logs.evaluate(engine, second, list(suites), seen, settings={"max_new_tokens": 9})
+    rows = shown(engine, VIEW)
+    assert of_step(rows, 200, "accuracy") == [(0.5,)] * 3
 
 
 def test_a_failed_evaluation_shows_its_reason_and_no_number(engine: Engine) -> None:
@@ -166,6 +278,8 @@ def test_a_failed_evaluation_shows_its_reason_and_no_number(engine: Engine) -> N
             "checkpoint_id": checkpoint,
             "step": 100,
             "difficulty": difficulty,
+            "n": 0,
+            "n_graded": 0,
             "reason": "ModelLoadFault: no weights",
         }
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
@@ -13,7 +17,7 @@ from sqlalchemy import Engine, event
 from settings import Settings
 from store.lifecycle import LIFECYCLE
 from store.projections import bring_up_to_date
-from store.records import Example
+from store.records import Example, example_id_of
 from tests import logs
 from tests.logs import Seen
 from tests.views.rows import Row, table
@@ -176,3 +180,40 @@ def test_a_new_checkpoint_reads_only_its_own_answers(engine: Engine) -> None:
 
     assert derived(engine, examples) == [history("WWWR")]
     assert len(read) == 1
+
+
+def measured(*logprobs: float | None, tokens: int = 2) -> Histories:
+    """The history of an example whose target had these log-probabilities, at steps 1, 2 …"""
+    histories = Histories.unseen(bytes_of(["example"]))
+    for step, logprob in enumerate(logprobs, start=1):
+        row = Row() if logprob is None else Row(nll=-logprob, tokens=tokens)
+        histories = histories.then(step, table([row]))
+    return histories
+
+
+@given(st.lists(st.none() | st.floats(-20.0, 0.0), min_size=1, max_size=12))
+def test_mean_and_spread_are_those_of_the_probabilities(logprobs: list[float | None]) -> None:
+    histories = measured(*logprobs)
+    there = [math.exp(one / 2) for one in logprobs if one is not None]
+    if not there:
+        assert np.isnan([*histories.probability, *histories.spread]).all()
+        return
+    assert histories.times_measured.tolist() == [len(there)]
+    assert histories.probability[0] == pytest.approx(statistics.fmean(there))
+    if len(there) == 1:
+        assert np.isnan(histories.spread).all()
+    else:
+        assert histories.spread[0] == pytest.approx(statistics.pstdev(there), abs=1e-9)
+
+
+def test_a_text_without_grade_is_measured(engine: Engine) -> None:
+    text = Example("suite", example_id_of("text", (), "some text"), 1, "text", (), "some text")
+    logs.register_suite(engine, [text], suite_id="suite")
+    for step, logprob in ((100, -1.0), (200, -3.0)):
+        seen = [(text, Seen("", target_logprob=logprob))]
+        logs.evaluate(engine, logs.arrive(engine, step), ["suite"], seen)
+    assert derived(engine, [text]) == [History()]
+    with engine.connect() as connection:
+        histories = histories_of(connection, "run")
+    assert histories.times_measured.tolist() == [2]
+    assert histories.suite_id.tolist() == [b"suite"]
