@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Column as SqlColumn
@@ -65,6 +66,37 @@ class Alert:
         """Its columns."""
         columns = (column.name for column in ALERT.columns)
         return {name: getattr(self, name) for name in columns}
+
+
+def of_checkpoint(
+    kind: AlertKind,
+    run: str,
+    row: Any,
+    *,
+    severity: Severity,
+    title: str,
+    detail: str,
+    raised_at: str,
+    since: str | None = None,
+) -> Alert:
+    """An alert about a row's checkpoint; another occurrence has another `since`, or `raised_at`."""
+    return Alert(
+        kind=kind,
+        subject=f"checkpoint/{row.checkpoint_id}",
+        run=run,
+        checkpoint_id=row.checkpoint_id,
+        step=row.step,
+        severity=severity,
+        title=title,
+        detail=detail,
+        raised_at=raised_at,
+        since=since or raised_at,
+    )
+
+
+def by_checkpoint(rows: Any) -> list[list[Any]]:
+    """The rows of each checkpoint together; they are sorted by checkpoint."""
+    return [list(group) for _, group in groupby(rows, key=lambda row: row.checkpoint_id)]
 
 
 def later(moment: str, hours: float) -> str:

@@ -23,12 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
-from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, select
 
-from settings import AlertKind, AlertSettings, Settings, Severity
+from settings import AlertSettings, Settings
 from store.events import (
     BaselinePinned,
     CheckpointArrived,
@@ -38,16 +36,15 @@ from store.events import (
     SyncCompleted,
     SyncFailed,
 )
-from store.lifecycle import BASELINE, CHECKPOINT, EVALUATION, REJECTED
+from store.lifecycle import CHECKPOINT, EVALUATION, REJECTED
 from store.log import Recorded
 from store.projections import Projection
-from views.alert_table import ALERT, Alert
+from views.alert_table import ALERT, Alert, by_checkpoint, of_checkpoint
 from views.calibration import ALL, VERDICT
-from views.judging import place
 from views.notices import NOTICES
 from views.overdue import OF_THE_WHOLE, expect_evaluations, follow_sync
-from views.regression import PINNED, REGRESSION
-from views.scope import EARLY_CHANGES, SUBJECT, by_difficulty, settings_text, touched
+from views.regression_alerts import regressions_of
+from views.scope import EARLY_CHANGES, SUBJECT, settings_text, touched
 from views.test_results import TEST_RESULT
 from views.view import Column, View
 from views.words import percent
@@ -71,7 +68,7 @@ def derive(settings: AlertSettings, connection: Connection, events: Sequence[Rec
 
 def _derive_run(connection: Connection, run: str, settings: AlertSettings) -> None:
     connection.execute(delete(ALERT).where(ALERT.c.run == run, ALERT.c.kind.not_in(OF_THE_WHOLE)))
-    regressions = _regressions(connection, run)
+    regressions = regressions_of(connection, run)
     worse = {one.checkpoint_id for one in regressions}
     calibration = _broken_calibration(connection, run, settings.ece_increase)
     alerts = [
@@ -84,76 +81,6 @@ def _derive_run(connection: Connection, run: str, settings: AlertSettings) -> No
     ]
     if alerts:
         connection.execute(insert(ALERT), [one.row for one in alerts])
-
-
-def _regressions(connection: Connection, run: str) -> list[Alert]:
-    """One a checkpoint, raised when the log first held what it compares."""
-    now, before = EVALUATION.alias(), EVALUATION.alias()
-    pinned_at = connection.execute(
-        select(BASELINE.c.pinned_at).where(BASELINE.c.run == run)
-    ).scalar()
-    rows = connection.execute(
-        select(
-            REGRESSION.c.checkpoint_id,
-            REGRESSION.c.step,
-            REGRESSION.c.against,
-            REGRESSION.c.baseline_step,
-            REGRESSION.c.suite,
-            REGRESSION.c.difficulty,
-            REGRESSION.c.reason,
-            now.c.finished_at,
-            before.c.finished_at.label("finished_before"),
-        )
-        .join(now, now.c.evaluation_id == REGRESSION.c.evaluation_id)
-        .join(before, before.c.evaluation_id == REGRESSION.c.baseline_evaluation_id)
-        .where(
-            REGRESSION.c.run == run,
-            REGRESSION.c.verdict == "REGRESSED",
-            REGRESSION.c.tier == "full",
-        )
-        .order_by(
-            REGRESSION.c.step,
-            REGRESSION.c.checkpoint_id,
-            REGRESSION.c.against.desc(),
-            REGRESSION.c.suite,
-            by_difficulty(REGRESSION.c.difficulty),
-            REGRESSION.c.difficulty,
-        )
-    )
-    return [
-        _of_checkpoint(
-            "regression",
-            run,
-            group[0],
-            severity="critical",
-            title=f"Step {group[0].step} is worse than {_than(group)}",
-            detail=" ".join(f"{_where(one)}: {one.reason}" for one in group),
-            raised_at=min(_true_since(one, pinned_at) for one in group),
-        )
-        for group in _by_checkpoint(rows)
-    ]
-
-
-def _true_since(row: Any, pinned_at: str | None) -> str:
-    """When the log first held both evaluations, and the pin where one is compared with it."""
-    ended: str = max(row.finished_at, row.finished_before)
-    return max(ended, pinned_at or "") if row.against == PINNED else ended
-
-
-def _than(group: Sequence[Any]) -> str:
-    """What a checkpoint is worse than: the step before it, the pinned one, or both."""
-    steps = {one.against: one.baseline_step for one in group}
-    return " and ".join(
-        f"{'the pinned step' if against == PINNED else 'step'} {step}"
-        for against, step in steps.items()
-    )
-
-
-def _where(row: Any) -> str:
-    named = place(row.suite, row.difficulty)
-    return (
-        f"{named}, against the pinned step {row.baseline_step}" if row.against == PINNED else named
-    )
 
 
 def _failed_evaluations(connection: Connection, run: str) -> list[Alert]:
@@ -177,7 +104,7 @@ def _failed_evaluations(connection: Connection, run: str) -> list[Alert]:
         .order_by(CHECKPOINT.c.step, CHECKPOINT.c.checkpoint_id)
     )
     return [
-        _of_checkpoint(
+        of_checkpoint(
             "failed_evaluation",
             run,
             row,
@@ -223,7 +150,7 @@ def _failing_tests(connection: Connection, run: str) -> list[Alert]:
         .order_by(TEST_RESULT.c.step, TEST_RESULT.c.checkpoint_id, TEST_RESULT.c.suite)
     )
     return [
-        _of_checkpoint(
+        of_checkpoint(
             "failing_test",
             run,
             group[0],
@@ -232,7 +159,7 @@ def _failing_tests(connection: Connection, run: str) -> list[Alert]:
             detail=" ".join(f"{one.suite}: {one.reason}" for one in group),
             raised_at=group[0].finished_at,
         )
-        for group in _by_checkpoint(rows)
+        for group in by_checkpoint(rows)
     ]
 
 
@@ -265,7 +192,7 @@ def _broken_calibration(connection: Connection, run: str, limit: float) -> list[
     if not off or newest.ece - before.ece < limit:
         return []
     return [
-        _of_checkpoint(
+        of_checkpoint(
             "calibration_broken",
             run,
             newest,
@@ -297,36 +224,6 @@ def _rejected(connection: Connection, run: str) -> list[Alert]:
         )
         for row in rows
     ]
-
-
-def _of_checkpoint(
-    kind: AlertKind,
-    run: str,
-    row: Any,
-    *,
-    severity: Severity,
-    title: str,
-    detail: str,
-    raised_at: str,
-    since: str | None = None,
-) -> Alert:
-    return Alert(
-        kind=kind,
-        subject=f"checkpoint/{row.checkpoint_id}",
-        run=run,
-        checkpoint_id=row.checkpoint_id,
-        step=row.step,
-        severity=severity,
-        title=title,
-        detail=detail,
-        raised_at=raised_at,
-        since=since or raised_at,
-    )
-
-
-def _by_checkpoint(rows: Any) -> list[list[Any]]:
-    """The rows of each checkpoint together; they are sorted by checkpoint."""
-    return [list(group) for _, group in groupby(rows, key=lambda row: row.checkpoint_id)]
 
 
 COLUMNS = (
@@ -368,7 +265,7 @@ def view(settings: Settings) -> View:
             NOTICES,
             Projection(
                 name="alerts",
-                version=4,
+                version=5,
                 tables=(ALERT,),
                 listens=EARLY_CHANGES
                 | {

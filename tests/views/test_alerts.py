@@ -77,7 +77,7 @@ def test_a_regression_is_one_alert_that_names_the_suites(engine: Engine) -> None
     assert only(row, "kind", "severity") == ("regression", "critical")
     assert row["title"] == "Step 200 is worse than step 100"
     assert row["detail"].startswith("Overall: Accuracy is worse than the limit allows")
-    assert " easy, easy: Accuracy is worse" in row["detail"]
+    assert row["detail"].endswith(" Worse as well: easy, easy.")
     assert row["subject"] == f"checkpoint/{worse}"
 
 
@@ -208,6 +208,18 @@ def test_a_checkpoint_that_is_worse_than_the_pinned_one_says_so(engine: Engine) 
     assert row["detail"].startswith("Overall, against the pinned step 100: Accuracy is")
     log.append(engine, pinned("run", None, None))
     assert "pinned" not in str(raised(engine))
+
+
+def test_one_comparison_is_told_once_where_the_step_before_is_pinned(engine: Engine) -> None:
+    examples = register(engine)
+    first = evaluate(engine, 100, examples, 28)
+    evaluate(engine, 200, examples, 5)
+    (before,) = raised(engine)
+    log.append(engine, pinned("run", first, 100))
+    (row,) = raised(engine)
+    assert row["title"] == "Step 200 is worse than step 100, which is pinned"
+    assert row["detail"] == before["detail"]
+    assert row["alert_id"] == before["alert_id"]
 
 
 def test_a_checkpoint_far_less_calibrated_than_the_one_before_is_an_alert(engine: Engine) -> None:
