@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 import time
 
 from sqlalchemy import Engine
@@ -61,7 +62,7 @@ def notify(workspace: Workspace, *, once: bool, test: bool) -> None:
         Pulse(engine, "notify", on_orphaned=stop.set) as pulse,
     ):
         while not stop.is_set():
-            faults = post(engine, workspace, since=since, now=log.now())
+            faults = post(engine, workspace, since=since, now=log.now(), stop=stop)
             if once and faults:
                 raise NotifyFault(". ".join(faults))
             news.tell([f"FAILED: {one}" for one in faults])
@@ -85,13 +86,23 @@ def send_tests(workspace: Workspace) -> None:
         raise NotifyFault(f"not sent to {'; '.join(faults)}. Mend that place in [notify.to].")
 
 
-def post(engine: Engine, workspace: Workspace, *, since: str, now: str) -> list[str]:
+def post(
+    engine: Engine,
+    workspace: Workspace,
+    *,
+    since: str,
+    now: str,
+    stop: threading.Event | None = None,
+) -> list[str]:
     """One round over all places, with the views up to date. Returns what went wrong.
 
-    `since` is when this process began to look, `now` the present.
+    `since` is when this process began to look, `now` the present. Once `stop` is set no other
+    message is begun, so that none is cut off when time runs out.
     """
-    faults = []
+    faults: list[str] = []
     for place in workspace.settings.notify.to:
+        if stop is not None and stop.is_set():
+            return faults
         alerts, version, number = _look(engine, workspace, place, since=since, now=now)
         if not alerts:
             continue

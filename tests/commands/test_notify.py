@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +202,21 @@ def test_what_ended_and_came_back_is_told_again(
     refuse_folder(engine, 900, "the weights are cut off")
     turn(engine, workspace, hours=2)
     assert ["cut off" in one["message"] for one in office.arrived] == [False, True]
+
+
+def test_who_is_told_to_stop_begins_no_other_message(
+    engine: Engine, workspace: Workspace, office: PostOffice
+) -> None:
+    address = office.address(SECRET)
+    two = rewritten(workspace, f'to = {{one = "{address}", two = "{address}"}}')
+    refuse_folder(engine)
+    stop = threading.Event()
+    office.on_arrival = stop.set
+    assert post(engine, two, since=log.now(), now=log.now(), stop=stop) == []
+    assert len(office.arrived) == 1
+    stop.clear()
+    post(engine, two, since=log.now(), now=log.now(), stop=stop)
+    assert len(office.arrived) == 2
 
 
 def test_an_acknowledged_alert_is_not_sent(
