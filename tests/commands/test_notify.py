@@ -355,3 +355,23 @@ def test_without_a_place_it_says_where_to_name_one(tmp_path: Path) -> None:
     )
     assert ended.returncode == SettingsError.exit_code
     assert "[notify]" in ended.stderr
+
+
+def test_on_postgresql_it_is_the_same(
+    postgres_engine: Engine, postgres_url: str, tmp_path: Path, office: PostOffice
+) -> None:
+    text = (
+        f'[database]\nurl = "{postgres_url}"\n[alerts]\nquiet_after_hours = 1e-9\n'
+        f'[notify]\nto = {{ops = "{office.address(SECRET)}"}}\n'
+    )
+    workspace = make(tmp_path / "elsewhere", text=text)
+    logs.arrive(postgres_engine, 5)
+    office.replies = [500]
+    assert len(turn(postgres_engine, workspace)) == 1
+    assert turn(postgres_engine, workspace, hours=1) == []
+    assert turn(postgres_engine, workspace, hours=2) == []
+    assert [one["type"] for one in office.arrived] == ["failure", "failure"]
+    assert office.arrived[0]["title"].startswith("Milepost: Nothing has been evaluated since ")
+    turns = [AlertSending, AlertNotSent, AlertSending, AlertSent]
+    with reading(postgres_engine) as connection:
+        assert [type(one.event) for one in log.read(connection)][1:] == turns
