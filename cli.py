@@ -18,7 +18,7 @@ from commands import export as exports
 from commands import query as queries
 from commands.db import app as db
 from commands.encoding import Encoding
-from commands.export import Exported, What
+from commands.export import Exported, HardType, What
 from commands.options import (
     DatabaseOption,
     FormatOption,
@@ -353,7 +353,13 @@ def sql(
 @app.command()
 def export(
     what: Annotated[Exported, typer.Argument(help="What to write.")],
-    out: Annotated[str, typer.Option("--out", help="The file; - for standard output.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            help="The file; - for standard output. For hard-examples and corrections: the folder.",
+        ),
+    ],
     workspace: WorkspaceOption = None,
     encoding: Annotated[
         Encoding | None,
@@ -361,24 +367,66 @@ def export(
     ] = None,
     run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
     checkpoint: Annotated[
-        str | None, typer.Option(help="For junit: its step, folder or id. Left out: the newest.")
+        str | None,
+        typer.Option(
+            help="For junit and corrections: its step, folder or id. Left out: the newest."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    kind: Annotated[
+        list[HardType] | None, typer.Option("--type", help="Of hard-examples: only this type.")
+    ] = None,
+    difficulty: Annotated[
+        list[str] | None, typer.Option(help="Of examples: only this difficulty.")
+    ] = None,
+    skill: Annotated[list[str] | None, typer.Option(help="Of examples: only this skill.")] = None,
+    error_class: Annotated[
+        list[str] | None, typer.Option(help="Of examples: only this kind of mistake.")
+    ] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="Of examples: only this mining suite.")
+    ] = None,
 ) -> None:
     """Write every prediction, result or event to a file: JSON lines, CSV or Parquet.
 
-    Or the tests of a checkpoint, as JUnit XML for a CI system.
+    Or the tests of a checkpoint, as JUnit XML for a CI system. Or data to train on, into a folder:
+    hard-examples and corrections, from suites with the role mining alone, as JSON lines.
 
     Example: milepost export predictions --out predictions.parquet
     Example: milepost export junit --out tests.xml --checkpoint 400
+    Example: milepost export corrections --out exports --skill sort
     """
     place = find_workspace(workspace)
-    if what is Exported.junit:
+    only = {
+        "type": [str(one) for one in kind or ()],
+        "difficulty": difficulty or [],
+        "skill": skill or [],
+        "error_class": error_class or [],
+        "suite": suite or [],
+    }
+    if what in (Exported.hard_examples, Exported.corrections):
+        from commands import examples
+
+        if encoding not in (None, Encoding.jsonl):
+            raise UsageError(f"{what} are JSON lines: leave --format out.")
+        examples.export(
+            place,
+            "corrections" if what is Exported.corrections else "hard-examples",
+            out,
+            run=run,
+            checkpoint=checkpoint,
+            only=only,
+            force=force,
+        )
+    elif any(only.values()):
+        named = next(name for name, values in only.items() if values).replace("_", "-")
+        raise UsageError(f"--{named} goes with hard-examples and corrections.")
+    elif what is Exported.junit:
         from commands import junit
 
         junit.export(place, out, encoding=encoding, run=run, checkpoint=checkpoint, force=force)
     elif checkpoint is not None:
-        raise UsageError("--checkpoint goes with junit. Take --run for the others.")
+        raise UsageError("--checkpoint goes with junit and corrections. Take --run for the others.")
     else:
         exports.export(place, What(what), out, encoding=encoding, run=run, force=force)
 

@@ -40,12 +40,25 @@ class What(StrEnum):
 
 
 class Exported(StrEnum):
-    """What `milepost export` takes: rows, or a report with a form of its own."""
+    """What `milepost export` takes: rows, a report with a form of its own, or data to train on."""
 
     predictions = What.predictions
     results = What.results
     events = What.events
     junit = "junit"
+    hard_examples = "hard-examples"
+    corrections = "corrections"
+
+
+class HardType(StrEnum):
+    """What `milepost export hard-examples --type` takes."""
+
+    forgotten = "forgotten"
+    confidently_wrong = "confidently_wrong"
+    never_learned = "never_learned"
+    incorrect = "incorrect"
+    unstable = "unstable"
+    low_confidence = "low_confidence"
 
 
 class _Source(NamedTuple):
