@@ -32,6 +32,8 @@ def acknowledge(workspace: Workspace, word: str, note: str) -> None:
         view = registry.find("alerts", registry.views(workspace.settings))
         with reading(engine) as connection:
             rows = view.rows(connection)
+        # A script that takes the id from CSV brings a carriage return with it.
+        word = word.strip()
         named = [one for one in rows if one["alert_id"].startswith(word.lower())]
         found = named if len(word) >= LEAST_DIGITS else []
         current = [one for one in found if one["status"] != RESOLVED]

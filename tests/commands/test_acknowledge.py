@@ -58,7 +58,7 @@ def test_four_digits_of_an_id_and_a_note_are_enough(
     show: Any,
 ) -> None:
     (before,) = show()
-    acknowledge(workspace, before["alert_id"][:4].upper(), "  I copy it again ")
+    acknowledge(workspace, before["alert_id"][:4].upper() + "\r", "  I copy it again ")
     (after,) = show()
     assert (after["status"], after["note"]) == ("acknowledged", "I copy it again")
     assert after["acknowledged_by"] == getpass.getuser()
