@@ -24,7 +24,7 @@ from views.pages.reading import Here, Row
 from views.pages.table import table
 
 COLUMNS = (
-    "status", "severity", "step", "title", "detail", "raised_at", "acknowledged_by", "note",
+    "status", "severity", "step", "title", "note", "acknowledged_by", "raised_at", "detail",
     "not_sent", "alert_id",
 )  # fmt: skip
 KINDS = {
