@@ -357,7 +357,8 @@ def export(
         str,
         typer.Option(
             "--out",
-            help="The file; - for standard output. For hard-examples and corrections: the folder.",
+            help="The file; - for standard output. For status, hard-examples and corrections: the "
+            "folder.",
         ),
     ],
     workspace: WorkspaceOption = None,
@@ -390,11 +391,13 @@ def export(
     """Write every prediction, result or event to a file: JSON lines, CSV or Parquet.
 
     Or the tests of a checkpoint, as JUnit XML for a CI system. Or data to train on, into a folder:
-    hard-examples and corrections, from suites with the role mining alone, as JSON lines.
+    hard-examples and corrections, from suites with the role mining alone, as JSON lines. Or the
+    status files, into a folder: the newest of each view as JSON, each file replaced at once.
 
     Example: milepost export predictions --out predictions.parquet
     Example: milepost export junit --out tests.xml --checkpoint 400
     Example: milepost export corrections --out exports --skill sort
+    Example: milepost export status --out status
     """
     place = find_workspace(workspace)
     only = {
@@ -427,6 +430,12 @@ def export(
         junit.export(place, out, encoding=encoding, run=run, checkpoint=checkpoint, force=force)
     elif checkpoint is not None:
         raise UsageError("--checkpoint goes with junit and corrections. Take --run for the others.")
+    elif what is Exported.status:
+        from commands import status_files
+
+        if encoding is not None:
+            raise UsageError("the status files are JSON: leave --format out.")
+        status_files.export(place, out, run=run)
     else:
         exports.export(place, What(what), out, encoding=encoding, run=run, force=force)
 

@@ -295,15 +295,17 @@ class HardExampleSettings(Section):
 
 
 class ExportSettings(Section):
-    """`[export]`: which examples are too like others to be trained on.
+    """`[export]`: which examples are too like others to be trained on, and where status files go.
 
     `near_duplicate` is the Jaccard index of their shingles, see docs/views.md, from which on an
     example is left out: against validation always, against others for corrections. These are also
-    held against what earlier exports of the kinds in `exported_before` wrote.
+    held against what earlier exports of the kinds in `exported_before` wrote. `status` is a folder
+    in which `milepost evaluate`, and so `up`, keeps the status files; empty, it writes none.
     """
 
     near_duplicate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
     exported_before: tuple[Literal["hard-examples", "corrections"], ...] = ("corrections",)
+    status: str = ""
 
 
 class AlertSettings(Section):

@@ -51,7 +51,7 @@ def opened(out: str, *, force: bool) -> Iterator[BinaryIO]:
     elif os.path.exists(out) and not force:
         raise UsageError(f"{out} exists. --force replaces it.")
     else:
-        with _faults(out), _replacement(Path(os.path.realpath(out))) as file:
+        with _faults(out), replacement(Path(os.path.realpath(out))) as file:
             yield file
 
 
@@ -65,7 +65,11 @@ def _faults(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _replacement(target: Path) -> Iterator[BinaryIO]:
+def replacement(target: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `target` once it is whole and on the disk.
+
+    Raises OSError where it cannot be written; what was at `target` stays then.
+    """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:

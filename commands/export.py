@@ -40,12 +40,13 @@ class What(StrEnum):
 
 
 class Exported(StrEnum):
-    """What `milepost export` takes: rows, a report with a form of its own, or data to train on."""
+    """What `milepost export` takes: rows, reports with a form of their own, or data to train on."""
 
     predictions = What.predictions
     results = What.results
     events = What.events
     junit = "junit"
+    status = "status"
     hard_examples = "hard-examples"
     corrections = "corrections"
 

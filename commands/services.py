@@ -17,6 +17,7 @@ from commands.evaluation import evaluate_one
 from commands.progress import Evaluations, News, Transfers, at_speed, say, time_left
 from commands.retention import prune_automatically
 from commands.roster import Entry, forget, write
+from commands.status_files import keeper
 from commands.supervisor import Child, Supervisor, free_port, milepost, stop_on_signals
 from errors import SettingsError, SyncFault, UsageError
 from settings import Workspace
@@ -130,7 +131,12 @@ def evaluate(
         Pulse(engine, "evaluate", on_orphaned=stop.set) as pulse,
         Evaluations() as evaluations,
     ):
-        derive = deriver(engine, workspace)
+        bring_up_to_date, keep_status_files = deriver(engine, workspace), keeper(engine, workspace)
+
+        def derive() -> None:
+            bring_up_to_date()
+            keep_status_files()
+
         derive()
         with reading(engine) as connection:
             if checkpoint is not None:

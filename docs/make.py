@@ -1,4 +1,4 @@
-"""Writes docs/events.md and docs/sql.md from the code: `python -m docs.make`.
+"""Writes docs/events.md, sql.md and status-files.md from the code: `python -m docs.make`.
 
 A test fails when the committed files differ from what this writes.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docs.queries import GROUPS, Group
+from docs.status_files import status_files_page
 from settings import Settings
 from store.events import TYPES, Event
 from views import registry
@@ -248,3 +249,5 @@ def _query(query: str) -> str:
 if __name__ == "__main__":
     (FOLDER / "events.md").write_text(events_page(), encoding="utf-8")
     (FOLDER / "sql.md").write_text(sql_page(), encoding="utf-8")
+    status_files = status_files_page(registry.views(Settings()))
+    (FOLDER / "status-files.md").write_text(status_files, encoding="utf-8")

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, inspect
 
 import cli
 from docs import make
+from docs.status_files import status_files_page
 from errors import MilepostError
 from settings import Settings
 from views import registry
@@ -23,7 +24,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("events.md", make.events_page()), ("sql.md", make.sql_page())]
+    ("name", "text"),
+    [
+        ("events.md", make.events_page()),
+        ("sql.md", make.sql_page()),
+        ("status-files.md", status_files_page(registry.views(Settings()))),
+    ],
 )
 def test_generated_pages_are_current(name: str, text: str) -> None:
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
