@@ -83,6 +83,16 @@ QUERIES = {
         "SELECT DISTINCT run, step, ece, brier, verdict FROM calibration\n"
         "WHERE difficulty = 'all' ORDER BY run, step",
     ),
+    "confidences": (
+        "Which kind of confidence is the closest to how often it is right, at each step?",
+        "SELECT run, step, kind, smooth_ece, brier, log_score, verdict FROM confidences\n"
+        "WHERE difficulty = 'all' ORDER BY run, step, smooth_ece",
+    ),
+    "temperature": (
+        "What would a temperature change, on examples that it was not fitted on?",
+        "SELECT run, step, what, temperature, nll_before, nll_after, ece_before, ece_after\n"
+        "FROM temperatures ORDER BY run, step, what",
+    ),
     "curriculum": (
         "What mix does the newest checkpoint ask for?",
         "SELECT difficulty, recommended_share, share_low, share_high, reason FROM curriculum\n"

@@ -370,6 +370,24 @@ ORDER BY run, step, difficulty, bin_low
 """,
         ),
         Query(
+            "Which kind of confidence is off by more than chance gives a calibrated checkpoint?",
+            """
+SELECT run, step, difficulty, smooth_ece, smooth_ece_chance, verdict, reason
+FROM confidences
+WHERE kind = 'sequence' AND smooth_ece > smooth_ece_chance
+ORDER BY run, step, difficulty
+""",
+        ),
+        Query(
+            "Would another temperature make the targets likelier, beyond chance?",
+            """
+SELECT run, step, what, temperature, nll_before, nll_after, reason
+FROM temperatures
+WHERE nll_change IS NOT NULL OR verdict = 'too few to tell' OR verdict = 'not found'
+ORDER BY run, step, what
+""",
+        ),
+        Query(
             "Does it say the same thing to everything?",
             """
 SELECT run, step, suite, generated_text, count(*) AS times

@@ -35,6 +35,8 @@ SHAPES = {
     "calibration": (
         "checkpoint_id step difficulty bin_low bin_high n confidence accuracy ece brier"
     ),
+    "confidences": "checkpoint_id step difficulty kind n confidence accuracy ece smooth_ece brier",
+    "temperature": "checkpoint_id step what temperature nll_before nll_after ece_before ece_after",
     "curriculum": "step difficulty loss accuracy recommended_share strategy reason",
     "tests": "checkpoint_id step suite passed accuracy threshold n n_failed",
     "flips": "checkpoint_id step against baseline_step suite flip prompt answer_before answer",

@@ -68,6 +68,8 @@ def test_the_log_names_the_failure_the_suite_and_the_field(workspace: Path) -> N
         ("regression", ["loss", "accuracy", "loss_change", "accuracy_change"]),
         ("ranking", ["rank", "score", "loss", "accuracy", "balance", "consistency"]),
         ("calibration", ["confidence", "accuracy", "ece", "brier"]),
+        ("confidences", ["confidence", "accuracy", "ece", "smooth_ece", "brier", "log_score"]),
+        ("temperature", ["temperature", "nll_before", "nll_after", "ece_before", "ece_after"]),
         ("curriculum", ["loss", "accuracy", "recommended_share"]),
         ("tests", ["passed", "accuracy"]),
     ],

@@ -17,12 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, PrimaryKeyConstraint, Table, delete, insert, select
 
@@ -30,8 +28,9 @@ from settings import CalibrationSettings, Settings
 from store.lifecycle import CHECKPOINT, EVALUATION
 from store.projections import Projection
 from store.schema import INTEGER, REAL_NUMBER, TEXT, derived
-from views.answers import VALIDATION, Answers
+from views.answers import VALIDATION
 from views.blocks import answers_of, ending_of
+from views.reliability import Sure, bins_of, brier, ece, split
 from views.scope import (
     EARLY_CHANGES,
     EASY_FIRST,
@@ -40,7 +39,7 @@ from views.scope import (
     rewrite,
     settings_text,
 )
-from views.statistics import binomial, total, wilson
+from views.statistics import binomial
 from views.view import Column, View
 from views.words import percent
 
@@ -48,53 +47,6 @@ Verdict = Literal["calibrated", "over-confident", "under-confident", "too few to
 
 ALL = "all"
 LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Sure:
-    """Answers: how sure the checkpoint was of each (0 to 1), and whether it is right."""
-
-    confidence: NDArray[np.float64]
-    correct: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, answers: Answers) -> Sure:
-        """Those answers that have a grade and a confidence."""
-        usable = answers.graded & ~np.isnan(answers.confidence)
-        return cls(answers.confidence[usable], answers.right[usable])
-
-    @cached_property
-    def n(self) -> int:
-        """How many answers there are."""
-        return len(self.confidence)
-
-    @cached_property
-    def n_right(self) -> int:
-        """How many of them are right."""
-        return int(self.correct.sum())
-
-    @property
-    def accuracy(self) -> float:
-        """The share that is right, of at least one answer."""
-        return self.n_right / self.n
-
-    @cached_property
-    def mean_confidence(self) -> float:
-        """Of at least one answer."""
-        return total(self.confidence) / self.n
-
-
-@dataclass(frozen=True)
-class Bin:
-    """The answers of which a checkpoint was about equally sure; None where there are none."""
-
-    bin_low: float
-    bin_high: float
-    n: int
-    confidence: float | None = None
-    accuracy: float | None = None
-    accuracy_low: float | None = None
-    accuracy_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,48 +60,25 @@ class Calibration:
     reason: str
 
 
-def split(answers: Sure, edges: Sequence[float]) -> list[Sure]:
-    """The answers of each bin, empty ones too; `edges` rise from 0 to 1."""
-    last = len(edges) - 2
-    bins = np.minimum(np.searchsorted(edges, answers.confidence, side="right") - 1, last)
-    order = np.argsort(bins, kind="stable")
-    ends = np.searchsorted(bins[order], range(1, last + 1))
-    return [Sure(answers.confidence[rows], answers.correct[rows]) for rows in np.split(order, ends)]
+def judge(
+    answers: Sure,
+    groups: Sequence[Sure],
+    settings: CalibrationSettings,
+    *,
+    examples: int | None = None,
+) -> Calibration:
+    """What the answers, and in `groups` those of each bin with the edges in `settings`, say.
 
-
-def bins_of(groups: Sequence[Sure], edges: Sequence[float]) -> list[Bin]:
-    """What is told of the answers of each bin, between each two edges."""
-    return [_bin(*ends, group) for ends, group in zip(pairwise(edges), groups, strict=True)]
-
-
-def _bin(low: float, high: float, answers: Sure) -> Bin:
-    if answers.n == 0:
-        return Bin(low, high, 0)
-    interval = wilson(answers.n_right, answers.n)
-    return Bin(low, high, answers.n, answers.mean_confidence, answers.accuracy, *interval)
-
-
-def ece(groups: Sequence[Sure]) -> float:
-    """The expected calibration error, 0 to 1, of bins that hold at least one answer together."""
-    gaps = [abs(total(one.confidence - one.correct)) for one in groups]
-    return sum(gaps) / sum(one.n for one in groups)
-
-
-def brier(answers: Sure) -> float:
-    """The Brier score, 0 to 1, of at least one answer."""
-    return total(np.square(answers.confidence - answers.correct)) / answers.n
-
-
-def judge(answers: Sure, groups: Sequence[Sure], settings: CalibrationSettings) -> Calibration:
-    """What the answers, and in `groups` those of each bin with the edges in `settings`, say."""
-    n = answers.n
+    `examples` is how many they are of, should one have several.
+    """
+    n = answers.n if examples is None else examples
     if n < settings.min_examples:
         reason = f"too few to tell: {n} examples, {settings.min_examples} needed"
-        return Calibration(n, None, None, "too few to tell", reason)
+        return Calibration(answers.n, None, None, "too few to tell", reason)
     bins = zip(pairwise(settings.edges), groups, strict=True)
     labelled = [("", answers)]
     labelled += [(f" between {low:g} and {high:g}", own) for (low, high), own in bins if own.n]
-    return Calibration(n, ece(groups), brier(answers), *_verdict(labelled))
+    return Calibration(answers.n, ece(groups), brier(answers), *_verdict(labelled))
 
 
 def _verdict(labelled: Sequence[tuple[str, Sure]]) -> tuple[Verdict, str]:
@@ -268,7 +197,7 @@ def view(settings: Settings) -> View:
     return View(
         name="calibration",
         title="Calibration",
-        question="Is each checkpoint right as often as it is sure?",
+        question="Can I trust its confidence?",
         sql_view="calibration",
         columns=COLUMNS,
         order=f"run, step, checkpoint_id, difficulty <> '{ALL}', {EASY_FIRST}, bin_low",

@@ -12,6 +12,7 @@ from views import (
     alerts,
     calibration,
     checkpoints,
+    confidences,
     corrections,
     curriculum,
     data_map,
@@ -22,6 +23,7 @@ from views import (
     regression,
     results,
     skills,
+    temperature,
     test_results,
 )
 from views.view import View
@@ -32,6 +34,8 @@ MODULES = (
     regression,
     flips,
     calibration,
+    confidences,
+    temperature,
     ranking,
     curriculum,
     skills,

@@ -336,7 +336,16 @@ def counted(projections: Sequence[Projection], ran: list[str]) -> list[Projectio
         ("[regression]\ncheckpoints = 9", {"regression", "alerts"}),
         ('[regression]\ncluster_by = "book"', {"regression", "alerts"}),
         ("[ranking]\nloss_weight = 0.1", {"ranking"}),
-        ("[calibration]\nedges = [0.0, 0.5, 1.0]", {"calibration", "ranking", "alerts"}),
+        (
+            "[calibration]\nedges = [0.0, 0.5, 1.0]",
+            {
+                "calibration",
+                "confidences",
+                "temperature",
+                "ranking",
+                "alerts",
+            },
+        ),
         ("[curriculum]\nmastered_accuracy = 0.9", {"curriculum"}),
         ("[data_map]\nambiguous_spread = 0.3", {"data_map"}),
         ("[tests]\ndrop = 0.01", {"test_results", "alerts"}),

@@ -18,8 +18,9 @@ from settings import CalibrationSettings, Settings
 from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import shown
-from views import calibration
-from views.calibration import Bin, Calibration, Sure, brier, ece, split
+from views import calibration, reliability
+from views.calibration import Calibration
+from views.reliability import Bin, Sure, brier, ece, split
 
 EDGES = CalibrationSettings().edges
 VIEW = calibration.view(Settings())
@@ -42,7 +43,7 @@ def judge(answers: Sure, settings: CalibrationSettings) -> Calibration:
 
 
 def bins_of(answers: Sure, edges: Sequence[float]) -> list[Bin]:
-    return calibration.bins_of(split(answers, edges), edges)
+    return reliability.bins_of(split(answers, edges), edges)
 
 
 def test_ece_and_brier_of_four_answers_worked_out_by_hand() -> None:

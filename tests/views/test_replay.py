@@ -9,12 +9,14 @@ from tests.views.deriving import eventful, projections_of, settings_with_tests, 
 from views import (
     alerts,
     calibration,
+    confidences,
     corrections,
     curriculum,
     data_map,
     hard_examples,
     ranking,
     regression,
+    temperature,
     test_results,
 )
 
@@ -24,6 +26,8 @@ def test_replay_equals_what_was_derived_step_by_step(engine: Engine) -> None:
     modules = (
         regression,
         calibration,
+        confidences,
+        temperature,
         ranking,
         curriculum,
         data_map,

@@ -1,4 +1,4 @@
-"""Calibration: of a checkpoint's answers, are as many right as it is sure of?"""
+"""Calibration: can one trust how sure a checkpoint is, and what would mend it?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from views.calibration import ALL
 from views.pages import charts, layout, words
-from views.pages.meanings import meaning_of_difficulty, tone_of
+from views.pages.meanings import Meaning, Tone, meaning_of_difficulty, tone_of
 from views.pages.reading import Here, Row
 from views.pages.table import table
 
@@ -17,6 +17,18 @@ COLUMNS = (
     "step", "difficulty", "verdict", "bin_low", "bin_high", "n", "confidence", "accuracy", "ece",
     "brier", "n_total", "reason",
 )  # fmt: skip
+KIND_COLUMNS = (
+    "kind", "verdict", "n", "confidence", "accuracy", "ece", "smooth_ece", "smooth_ece_low",
+    "smooth_ece_high", "smooth_ece_chance", "brier", "reliability", "resolution", "uncertainty",
+    "within_bins", "log_score", "reason",
+)  # fmt: skip
+TONES: dict[str, Tone] = {"helps": "good", "harms": "warning"}
+TEMPERATURES = {
+    "helps": "mends",
+    "no difference": "makes no difference to",
+    "harms": "would make worse",
+}
+OF = {"choices": "the confidence in choices", "targets": "the probabilities of tokens"}
 SENTENCES = {
     "calibrated": "is right as often as it is sure",
     "over-confident": "is surer than it is right",
@@ -43,29 +55,69 @@ def render(here: Here) -> None:
         difficulty = layout.pick("Difficulty", names, key="difficulty")
     chosen = [row for row in at_step if row["difficulty"] == difficulty]
     _verdict(step, chosen)
+    checkpoint = {"checkpoint_id": (chosen[0]["checkpoint_id"],)}
+    kinds = [
+        row for row in here.rows("confidences", only=checkpoint) if row["difficulty"] == difficulty
+    ]
     left, right = st.columns(2, gap="medium")
     with left:
-        _bins(step, chosen)
+        _bins(step, chosen, kinds)
     with right:
         _errors(firsts)
+    _temperatures(here.rows("temperature", only=checkpoint))
+    if kinds:
+        layout.section("How sure, in four ways")
+        st.caption(
+            "sequence: the probability of the whole answer. mean token: the geometric mean of its "
+            "tokens' probabilities. least token: the least of them. token: each token by itself, "
+            "up to the first that is not the target's."
+        )
+        table(here.view("confidences"), kinds, key="confidences-table", columns=KIND_COLUMNS)
+    layout.section("Bins")
     table(view, at_step, key="calibration-table", columns=COLUMNS)
 
 
-def _bins(step: int, chosen: Sequence[Row]) -> None:
-    layout.section(f"Step {step}, bin by bin")
+def _bins(step: int, chosen: Sequence[Row], kinds: Sequence[Row]) -> None:
+    layout.section(f"Step {step}: accuracy by confidence")
     bins = [row for row in chosen if row["accuracy"] is not None]
     if not bins:
         layout.callout("neutral", "No bins", "No answer was graded, so there is nothing to draw.")
         return
+    whole = next((row for row in kinds if row["kind"] == "sequence"), None)
+    curve = (whole and whole["curve"]) or []
     layout.draw(
-        reliability(bins),
+        reliability(bins, curve),
         key="reliability",
-        alternative="Accuracy against confidence in each bin; the diagonal is perfect.",
+        alternative="Accuracy against confidence, in bins and as a smooth curve with a 95 % band; "
+        "the diagonal is perfect.",
     )
-    st.caption(
+    caption = (
         "On the diagonal, confidence and accuracy agree; below it the checkpoint is too sure. "
-        "Bars: 95 % interval. Larger: more answers."
+        "Marks: bins with 95 % intervals, larger with more answers."
     )
+    if curve:
+        caption += " Curve: without bins, with its 95 % band."
+    if whole and whole["smooth_ece"] is not None:
+        between = words.interval(whole["smooth_ece_low"], whole["smooth_ece_high"])
+        caption += (
+            f" Smooth error: {words.percent(whole['smooth_ece'])}, 95 % interval {between}; chance "
+            f"alone gives up to {words.percent(whole['smooth_ece_chance'])}."
+        )
+    st.caption(caption)
+
+
+def _temperatures(rows: Sequence[Row]) -> None:
+    """What a temperature would mend, one callout each; what cannot be told is left to `show`."""
+    for row in rows:
+        if row["temperature"] is None:
+            continue
+        layout.callout(
+            TONES.get(row["verdict"], "neutral"),
+            "Temperature",
+            f"A temperature of {row['temperature']:.2f} {TEMPERATURES[row['verdict']]} "
+            f"{OF[row['what']]}.",
+            reason=row["reason"],
+        )
 
 
 def _errors(firsts: Sequence[Row]) -> None:
@@ -98,8 +150,13 @@ def _verdict(step: int, chosen: Sequence[Row]) -> None:
     )
 
 
-def reliability(bins: Sequence[Row]) -> alt.LayerChart:
-    """Accuracy against confidence; a bin's mark grows with its number of answers."""
+def reliability(
+    bins: Sequence[Row], curve: Sequence[tuple[float, float, float, float]] = ()
+) -> alt.LayerChart:
+    """Accuracy against confidence; a bin's mark grows with its number of answers.
+
+    Points of `curve` are confidence, accuracy, and its low and high end.
+    """
     points = [
         {
             "difficulty": row["difficulty"],
@@ -146,7 +203,23 @@ def reliability(bins: Sequence[Row]) -> alt.LayerChart:
             ("answers", "From"),
         ),
     )
-    return charts.layered(diagonal, bars, marks, height=charts.HEIGHT)
+    drawn = [diagonal, bars, marks]
+    if curve:
+        drawn[1:1] = _smoothed(curve, meaning_of_difficulty(bins[0]["difficulty"]))
+    return charts.layered(*drawn, height=charts.HEIGHT)
+
+
+def _smoothed(
+    curve: Sequence[tuple[float, float, float, float]], meaning: Meaning
+) -> list[alt.Chart]:
+    points = [
+        dict(zip(("confidence", "accuracy", "low", "high"), point, strict=True))
+        | {"meaning": meaning}
+        for point in curve
+    ]
+    base = alt.Chart(charts.source(points)).encode(x="confidence:Q", color=charts.color("meaning"))
+    band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
+    return [band, base.mark_line(strokeWidth=2, opacity=0.7).encode(y="accuracy:Q")]
 
 
 def error_curve(rows: Sequence[Row]) -> alt.LayerChart:

@@ -136,7 +136,7 @@ def intervals(resampled: Sequence[Row]) -> alt.LayerChart:
         "low:Q",
         title="Place",
         scale=alt.Scale(domain=[0.5, most + 1.5], nice=False),
-        axis=alt.Axis(format="d", tickMinStep=1, grid=False),
+        axis=alt.Axis(format="d", values=list(range(1, most + 1)), grid=False),
     )
     line = base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=x, x2="high:Q")
     mark = base.mark_point(filled=True, size=90, opacity=1).encode(
