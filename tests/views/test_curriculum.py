@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
 from settings import Settings
+from store.engine import connect
 from store.lifecycle import LIFECYCLE
 from store.projections import bring_up_to_date
 from store.records import Example
 from tests import logs
 from tests.logs import Seen
 from tests.views.deriving import answered, projections_of, shown
-from views import curriculum, results, skills
+from views import curriculum, data_map, results, skills
 
 VIEW = curriculum.view(Settings())
 DIFFICULTIES = ("easy", "medium", "hard")
@@ -290,3 +296,52 @@ def test_the_settings_are_part_of_what_is_derived() -> None:
         projections_of(curriculum.view(one))[-1].settings for one in (Settings(), learned)
     )
     assert plain != changed
+
+
+STEPS = (100, 200, 300, 400)
+right = st.integers(0, 20)
+
+
+@settings(deadline=None, max_examples=4)
+@given(
+    order=st.permutations(STEPS),
+    answers=st.lists(st.tuples(right, right, right), min_size=len(STEPS), max_size=len(STEPS)),
+)
+def test_the_order_of_arrival_does_not_matter(
+    empty_database: Path, order: Sequence[int], answers: Sequence[tuple[int, int, int]]
+) -> None:
+    of_step = dict(zip(STEPS, answers, strict=True))
+    over_three = Settings.model_validate({"curriculum": {"trend_checkpoints": 3}})
+    views = [one.view(over_three) for one in (skills, data_map, curriculum)]
+    projections = projections_of(*views)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, steps in enumerate((STEPS, order)):
+            file = Path(folder) / f"{number}.db"
+            shutil.copy(empty_database, file)
+            engine = connect(f"sqlite:///{file}")
+            suites = register(engine)
+            for step in steps:
+                evaluate(engine, step, suites, *of_step[step])
+                # In order all at once, in another order one by one.
+                assert number == 0 or bring_up_to_date(engine, projections) == []
+            assert bring_up_to_date(engine, projections) == []
+            with engine.connect() as connection:
+                found.append([view.rows(connection) for view in views])
+            engine.dispose()
+    assert found[0] == found[1]
+    assert sum(row["recommended_share"] or 0 for row in found[0][-1]) == 100 * (len(STEPS) - 1)
+
+
+def test_both_databases_advise_the_same_to_the_last_bit(
+    sqlite_engine: Engine, postgres_engine: Engine
+) -> None:
+    rows = []
+    for engine in (sqlite_engine, postgres_engine):
+        suites = register(engine)
+        for step, right_ones in ((100, 3), (300, 9), (600, 14)):
+            evaluate(engine, step, suites, right_ones, right_ones // 3, 1)
+        rows.append(repr(shown(engine, VIEW)))
+    assert rows[0] == rows[1]
+    assert "'recommended_share': None, 'share_low': None" in rows[0]  # at the first step
+    assert "'strategy': 'adaptive'" in rows[0]
