@@ -12,6 +12,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+# oneDNN writes code for each shape that it meets, and says this where there is no memory for more.
+NO_CODE = "could not create a primitive"
+
 Product = Callable[[Tensor], Tensor]
 
 
@@ -23,7 +26,12 @@ def product(weight: Tensor, bias: Tensor | None) -> Product:
     bias = None if bias is None else bias.detach()
 
     def linear(x: Tensor) -> Tensor:
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        try:
+            y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        except RuntimeError as error:
+            if str(error) != NO_CODE:
+                raise
+            return torch.nn.functional.linear(x, weight, bias)
         return y
 
     return linear

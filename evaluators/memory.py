@@ -9,9 +9,12 @@ import torch
 
 from errors import MilepostError
 
-# torch's allocator for the CPU raises a bare RuntimeError, safetensors one of its own.
+# torch's allocator for the CPU raises a bare RuntimeError, safetensors one of its own. oneDNN says
+# no more than that it could not make or run a part, which it can as long as there is memory; one
+# that it has no code for fails as a "primitive descriptor".
 _SAID = re.compile(
-    r"can't allocate memory|cannot allocate memory|not enough memory|out of memory|bad_alloc",
+    r"can't allocate memory|cannot allocate memory|not enough memory|out of memory|bad_alloc"
+    r"|could not (create|execute) a (primitive|memory object)(?! descriptor)",
     re.IGNORECASE,
 )
 

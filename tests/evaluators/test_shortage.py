@@ -104,6 +104,8 @@ def test_torch_has_several_ways_to_say_that_memory_is_out() -> None:
         torch.empty(2**60)
     assert is_out_of_memory(found.value)
     assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for linear"))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
     assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
