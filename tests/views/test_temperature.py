@@ -21,7 +21,7 @@ from tests.logs import Seen
 from tests.views.deriving import shown
 from tests.views.rows import Row, table
 from views import temperature
-from views.temperature import Choices, Targets, halves, of_choices, of_targets
+from views.tempering import Choices, Targets, halves, of_choices, of_targets
 
 SETTINGS = CalibrationSettings()
 GRID = (0.5, 0.75, 1.0, 1.5, 2.0)
