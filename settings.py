@@ -166,7 +166,8 @@ class EvaluationSettings(Section):
     `order` says which of the checkpoints that wait comes first. `quick_examples` are measured
     before the others, for a first verdict; 0 measures all at once. `think` "drop" takes think
     blocks out of targets and earlier answers. `generate_choices` writes a text for rows with
-    choices too. The model leaves memory when nothing has waited for `unload_after_seconds`.
+    choices too. `samples` texts are drawn at `sample_temperature` beside each greedy one. The model
+    leaves memory when nothing has waited for `unload_after_seconds`.
     """
 
     device: str = "auto"
@@ -179,6 +180,8 @@ class EvaluationSettings(Section):
     stop: tuple[str, ...] = ()
     think: Think = "keep"
     generate_choices: bool = True
+    samples: Annotated[int, Field(ge=0)] = 0
+    sample_temperature: Positive = 1.0
     temperatures: tuple[Positive, ...] = (0.5, 0.75, 1.0, 1.5, 2.0)
     trace: bool = True
     interval_seconds: Positive = 2.0

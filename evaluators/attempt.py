@@ -81,18 +81,18 @@ class Attempt:
 
     def record(self, outcomes: Sequence[passes.Outcome]) -> None:
         """Appends what came of some examples, with its rows."""
-        predictions = [one.prediction for one in outcomes]
-        failed = sum(one.error is not None for one in predictions)
+        predictions = [row for one in outcomes for row in one.predictions]
+        failed = sum(one.prediction.error is not None for one in outcomes)
         ids = "\n".join(sorted(f"{one.example_id} {one.sample}" for one in predictions))
         event = PredictionsRecorded(
             evaluation_id=self.task.evaluation_id,
             batch=hashlib.sha256(ids.encode()).hexdigest()[:32],
-            scored=len(predictions) - failed,
+            scored=len(outcomes) - failed,
             failed=failed,
         )
         traces = [trace for one in outcomes for trace in one.traces]
         self._append(event, Rows(predictions=predictions, traces=traces))
-        self.recorded += len(predictions)
+        self.recorded += len(outcomes)
         for name in TOKEN_COUNTS:
             self._tokens[name] += sum(getattr(one, name) or 0 for one in predictions)
 

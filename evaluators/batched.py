@@ -24,6 +24,7 @@ from evaluators.passes import Done, Drafts, Seen, Tally, Unmeasured
 from evaluators.planning import Batch, pack
 from evaluators.pool import Pool, Writing
 from evaluators.prompts import Encoded, Ids
+from evaluators.sampling import NO_SAMPLES, Sample, Sampling
 from evaluators.scoring import Block, score
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Batched:
     endings: Endings
     temperatures: tuple[float, ...]
     budget: Budget = BUDGET
+    sampling: Sampling = NO_SAMPLES
     tally: Tally = field(default_factory=Tally)
 
     def run(self, batches: Sequence[Batch], drafts: Drafts) -> Iterator[list[Done]]:
@@ -64,10 +66,11 @@ class Batched:
 
 @dataclass
 class _Open:
-    """An example that waits for its text."""
+    """An example that waits for `left` of its texts."""
 
     row: Encoded
-    targets: tuple[Measures, ...]
+    seen: Seen
+    left: int = 0
 
 
 @dataclass
@@ -106,30 +109,41 @@ class _Work:
         for one in block.scored:
             measures[one.row].append(one.measures[: len(one.target)])
         done = []
+        begun = list(writings.values())
         for row, found in zip(batch, measures, strict=True):
-            if row.generates and (writing := writings.get(row.prompt)) is not None:
-                self._open.setdefault(writing, []).append(_Open(row, tuple(found)))
-            else:
-                text = texts.get(row.prompt) if row.generates else None
-                done.append(Done(row, Seen(tuple(found), text)))
-        for prompt, writing in writings.items():
-            self._room().add(writing, block.cache, block.rows[prompt])
+            text = texts.get(row.prompt) if row.generates else None
+            samples = [] if text is None else self._samples(row)
+            seen = Seen(tuple(found), text, tuple(one.text for one in samples))
+            greedy = [writings[row.prompt]] if text is not None and not text.ended else []
+            if not (waited := [*greedy, *samples]):
+                done.append(Done(row, seen))
+            example = _Open(row, seen, len(waited))
+            for writing in waited:
+                self._open.setdefault(writing, []).append(example)
+            begun += samples
+        for writing in begun:
+            self._room().add(writing, block.cache, block.rows[writing.prompt])
         self.batches.popleft()
         return done
+
+    def _samples(self, row: Encoded) -> list[Writing]:
+        """The samples of an example, of which no token is drawn yet."""
+        numbers = range(1, self.way.sampling.samples + 1)
+        samples = [Sample(row.example.example_id, number) for number in numbers]
+        return [Writing(row.prompt, Continuation(one)) for one in samples]
 
     def _begin(
         self, block: Block, batch: Batch
     ) -> tuple[dict[Ids, Continuation], dict[Ids, Writing]]:
-        """The texts that end within their drafts, and those that go on, by prompt."""
+        """The greedy texts by prompt, and those of them that go on after their drafts."""
         texts: dict[Ids, Continuation] = {}
         writings: dict[Ids, Writing] = {}
         for prompt, draft in block.drafts.items():
             text = Continuation()
             # One more than agreed: at the first disagreement, the argmax is the greedy token.
             text.extend(draft.measures[: draft.agreed + 1], self.way.endings)
-            if text.ended:
-                texts[prompt] = text
-            else:
+            texts[prompt] = text
+            if not text.ended:
                 earlier = self.drafts.get(batch[draft.row].example.example_id, ())
                 writings[prompt] = Writing(prompt, text, Drafter(prompt, draft.target, earlier))
         return texts, writings
@@ -141,8 +155,14 @@ class _Work:
             rows = [row for batch in self.batches for row in batch if row.generates]
             columns = max(len(row.prompt) for row in rows) + endings.max_new_tokens
             room = self.budget.rows(columns * decoder.token_bytes, decoder.head_bytes)
+            texts = len(rows) * (1 + self.way.sampling.samples)
             self._pool = Pool(
-                decoder, endings, min(len(rows), room), columns, self.way.tally.acceptance
+                decoder,
+                endings,
+                min(texts, room),
+                columns,
+                self.way.sampling.temperature,
+                self.way.tally.acceptance,
             )
         return self._pool
 
@@ -150,13 +170,12 @@ class _Work:
         assert self._pool is not None
         ended = self._pool.step()
         self.way.tally.steps += 1
-        done = [
-            Done(one.row, Seen(one.targets, writing.text))
-            for writing in ended
-            for one in self._open[writing]
-        ]
+        done = []
         for writing in ended:
-            del self._open[writing]
+            for one in self._open.pop(writing):
+                one.left -= 1
+                if not one.left:
+                    done.append(Done(one.row, one.seen))
         return done
 
     def _retreat(self, scoring: bool) -> list[Done]:
@@ -165,13 +184,16 @@ class _Work:
         under_way = {id(one.row): one.row for all_ in self._open.values() for one in all_}
         if scoring:
             under_way.update((id(row), row) for row in self.batches[0])
-        alone = len({row.prompt for row in under_way.values()}) == 1 and (
-            not scoring or len(under_way) == 1
+        alone = (
+            len({row.prompt for row in under_way.values()}) == 1
+            and (not scoring or len(under_way) == 1)
+            and (self._pool is None or self._pool.busy <= 1)
         )
         rows = dict(under_way)
         rows.update((id(row), row) for batch in self.batches for row in batch)
         for writing, waiting in self._open.items():
-            for one in waiting:
+            # A sample's text is drawn again, the same.
+            for one in waiting if writing.text.sample is None else ():
                 example_id = one.row.example.example_id
                 earlier = self.drafts.get(example_id, ())
                 self.drafts[example_id] = (tuple(writing.text.tokens), *earlier)

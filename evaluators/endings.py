@@ -83,6 +83,8 @@ def refuse_unscored(suites: Sequence[Suite], errors: dict[str, str]) -> None:
 def errors_of(connection: Connection, evaluation_id: str) -> dict[str, str]:
     """Why each example of an evaluation that gave no number gave none, by example id."""
     query = select(PREDICTION.c.example_id, PREDICTION.c.error).where(
-        PREDICTION.c.evaluation_id == evaluation_id, PREDICTION.c.error.is_not(None)
+        PREDICTION.c.evaluation_id == evaluation_id,
+        PREDICTION.c.sample == 0,
+        PREDICTION.c.error.is_not(None),
     )
     return {row.example_id: row.error for row in connection.execute(query)}

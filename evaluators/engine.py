@@ -32,6 +32,7 @@ from evaluators.passes import Pass, Single
 from evaluators.planning import Plan, Unencodable
 from evaluators.probe import disagreement
 from evaluators.prompts import Encoded, Encoder, Ids, Limits, PromptFormat
+from evaluators.sampling import Sampling
 from settings import EvaluationSettings, Trust
 from store.records import Example
 
@@ -56,6 +57,8 @@ def numbers(settings: EvaluationSettings) -> dict[str, Any]:
             "stop",
             "temperatures",
             "think",
+            # Without samples they change nothing, and older evaluations stay those that are wanted.
+            *(("samples", "sample_temperature") if settings.samples else ()),
         },
     )
     dtype = dtype_of(settings, device_of(settings))
@@ -218,11 +221,12 @@ def _way(
     model: PreTrainedModel, endings: Endings, settings: EvaluationSettings
 ) -> tuple[Pass, str | None]:
     """The way through the model, and why it is not the one in batches; None if it is."""
-    single = Single(model, endings, settings.temperatures)
+    sampling = Sampling(settings.samples, settings.sample_temperature)
+    single = Single(model, endings, settings.temperatures, sampling)
     decoder = decoder_of(model)
     if isinstance(decoder, Unsuited):
         return single, decoder.reason
     budget = budget_of(model.device, settings.memory_bytes, settings.batch_tokens)
-    batched = Batched(decoder, endings, settings.temperatures, budget)
+    batched = Batched(decoder, endings, settings.temperatures, budget, sampling)
     fallback = disagreement(batched, single)
     return (batched if fallback is None else single), fallback

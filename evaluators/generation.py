@@ -1,4 +1,4 @@
-"""A greedy text: its tokens, what the model said at each, and what ends it.
+"""A text, greedy or drawn: its tokens, what the model said at each, and what ends it.
 
 Greedy decoding is the argmax of the model's own logits, with ties going to the lower token id.
 Settings of the checkpoint that would bend them, such as a repetition penalty, are not applied.
@@ -6,6 +6,7 @@ Settings of the checkpoint that would bend them, such as a repetition penalty, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from evaluators.measures import Measures
 from evaluators.prompts import Ids
+from evaluators.sampling import Sample
 from store.records import FinishReason
 
 
@@ -54,10 +56,13 @@ class Endings:
 
 @dataclass
 class Continuation:
-    """A greedy text under way or ended: its tokens, the one that ended it included, and what the
-    model said at each, in nats. `finish` is None while it goes on.
+    """A text under way or ended: its tokens, the one that ended it included, and what the model
+    said at each, in nats. `finish` is None while it goes on; `sample` is None of the greedy text.
+
+    What the model said of a drawn token is of its own distribution, at temperature 1.
     """
 
+    sample: Sample | None = None
     tokens: list[int] = field(default_factory=list)
     logprob: list[float] = field(default_factory=list)
     entropy: list[float] = field(default_factory=list)
@@ -66,18 +71,26 @@ class Continuation:
     finite: bool = True
 
     def extend(self, said: Measures, endings: Endings) -> None:
-        """Takes the argmax at each of the positions, until the text ends."""
-        for place, token in enumerate(said.top):
+        """Takes the argmax, or the token drawn, at each of the positions, until the text ends."""
+        greedy = self.sample is None
+        tokens = said.top if greedy else said.token
+        logprob = said.top_logprob if greedy else said.logprob
+        for place, token in enumerate(tokens):
             self.finite = bool(said.finite[place])
             if not self.finite:
                 return
             self.tokens.append(int(token))
-            self.logprob.append(float(said.top_logprob[place]))
+            self.logprob.append(float(logprob[place]))
             self.entropy.append(float(said.entropy[place]))
             self.margin.append(float(said.margin[place]))
             self.finish = endings.reason(self.tokens)
             if self.finish is not None:
                 return
+
+    @property
+    def chance(self) -> float:
+        """The number that draws a sample's next token; NaN for the greedy text."""
+        return math.nan if self.sample is None else self.sample.chance(len(self.tokens))
 
     @property
     def ended(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from evaluators.sampling import Draws
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -22,17 +24,22 @@ CHUNK_LOGITS = 2**24
 TILE_LOGITS = 2**20
 TEMPORARIES = 6
 
+# The tokens to measure: given, drawn, or the argmax.
+Asked: TypeAlias = Tensor | Draws | None
+
 
 @dataclass(frozen=True)
 class Measures:
     """What the model said at n positions; every array has n entries but for `at_temperature`.
 
-    `logprob`, `rank` and `at_temperature` are of the tokens asked about, the others of the whole
-    distribution: its `entropy`, the `margin` between its two largest log-probabilities, its argmax
-    `top` and that token's `top_logprob`. `rank` counts the tokens that are likelier.
-    `at_temperature` is (temperatures, n). Where `finite` is False the numbers mean nothing.
+    `token` are the tokens asked about, which `logprob`, `rank` and `at_temperature` are of; the
+    others are of the whole distribution: its `entropy`, the `margin` between its two largest
+    log-probabilities, its argmax `top` and that token's `top_logprob`. `rank` counts the tokens
+    that are likelier. `at_temperature` is (temperatures, n). Where `finite` is False the numbers
+    mean nothing.
     """
 
+    token: Integers
     logprob: Floats
     rank: Integers
     at_temperature: Floats
@@ -47,12 +54,12 @@ class Measures:
         return Measures(*(getattr(self, one.name)[..., positions] for one in fields(self)))
 
 
-def measure(logits: Tensor, tokens: Tensor | None, temperatures: Sequence[float]) -> Measures:
+def measure(logits: Tensor, tokens: Asked, temperatures: Sequence[float]) -> Measures:
     """Measures `tokens` (n) under `logits` (n, vocabulary), in float32.
 
-    Without `tokens`, it is the argmax that is measured. At temperature T the log-probability of
-    token i is logits[i] / T - logsumexp(logits / T) (Guo et al., "On Calibration of Modern Neural
-    Networks", 2017, section 4.2).
+    Without `tokens`, it is the argmax that is measured; with Draws, what they draw. At temperature
+    T the log-probability of token i is logits[i] / T - logsumexp(logits / T) (Guo et al., "On
+    Calibration of Modern Neural Networks", 2017, section 4.2).
     """
     return _joined(_tiles(logits, tokens, temperatures))
 
@@ -60,7 +67,7 @@ def measure(logits: Tensor, tokens: Tensor | None, temperatures: Sequence[float]
 def measure_states(
     head: Callable[[Tensor], Tensor],
     states: Tensor,
-    tokens: Tensor | None,
+    tokens: Asked,
     temperatures: Sequence[float],
     vocabulary: int,
 ) -> Measures:
@@ -71,7 +78,7 @@ def measure_states(
     size = max(1, CHUNK_LOGITS // vocabulary)
     tiles: list[_Tile] = []
     for start in range(0, len(states), size):
-        asked = None if tokens is None else tokens[start : start + size]
+        asked = _part(tokens, start, size)
         tiles += _tiles(head(states[start : start + size]), asked, temperatures)
     return _joined(tiles)
 
@@ -87,30 +94,44 @@ class _Tile(NamedTuple):
     """Measures of some positions, on the model's device.
 
     `floats` is (4 + temperatures, positions): logprob, entropy, margin, top_logprob and the
-    log-probability at each temperature; `integers` is (2, positions): rank and top.
+    log-probability at each temperature; `integers` is (3, positions): rank, top and token.
     """
 
     floats: Tensor
     integers: Tensor
 
 
-def _tiles(logits: Tensor, tokens: Tensor | None, temperatures: Sequence[float]) -> list[_Tile]:
+def _tiles(logits: Tensor, tokens: Asked, temperatures: Sequence[float]) -> list[_Tile]:
     """Measures as many positions at a time as a CPU's cache holds; on a GPU, all."""
     logits = logits.float()
     size = max(1, TILE_LOGITS // logits.shape[-1] if logits.device.type == "cpu" else len(logits))
     return [
         _tile(
             logits[start : start + size],
-            None if tokens is None else tokens[start : start + size],
+            _part(tokens, start, size),
             temperatures,
         )
         for start in range(0, len(logits), size)
     ]
 
 
-def _tile(logits: Tensor, tokens: Tensor | None, temperatures: Sequence[float]) -> _Tile:
+def _part(tokens: Asked, start: int, size: int) -> Asked:
+    """What is asked about `size` positions from `start` on."""
+    positions = slice(start, start + size)
+    match tokens:
+        case None:
+            return None
+        case Draws():
+            return tokens.at(positions)
+        case _:
+            return tokens[positions]
+
+
+def _tile(logits: Tensor, tokens: Asked, temperatures: Sequence[float]) -> _Tile:
     """Few passes over (n, vocabulary) numbers, since each takes as long as its memory does."""
     top = _argmax(logits)[:, None]
+    if isinstance(tokens, Draws):
+        tokens = tokens.tokens(logits, top[:, 0])
     largest = logits.gather(-1, top)
     below = logits - largest
     second = below.scatter_(-1, top, -torch.inf).amax(-1)
@@ -135,7 +156,7 @@ def _tile(logits: Tensor, tokens: Tensor | None, temperatures: Sequence[float]) 
     top_logprob = (-log_total).clamp(max=0.0)
     entropy = (log_total - mean).clamp(min=0.0)
     floats = torch.stack([logprobs[0], entropy, -second, top_logprob, *logprobs[1:]])
-    return _Tile(floats, torch.stack([rank, top[:, 0]]))
+    return _Tile(floats, torch.stack([rank, top[:, 0], top[:, 0] if tokens is None else tokens]))
 
 
 def _argmax(logits: Tensor) -> Tensor:
@@ -195,6 +216,7 @@ def _joined(tiles: Sequence[_Tile]) -> Measures:
     floats: Floats = torch.cat([one.floats for one in tiles], dim=-1).cpu().numpy()
     integers: Integers = torch.cat([one.integers for one in tiles], dim=-1).cpu().numpy()
     return Measures(
+        token=integers[2],
         logprob=floats[0],
         rank=integers[0],
         at_temperature=floats[4:],

@@ -24,14 +24,25 @@ from store.records import Prediction, TokenTrace
 
 Numbers: TypeAlias = Sequence[float] | npt.NDArray[np.float32]
 
+NOT_FINITE = "the model's logits are not finite (NaN or infinity) on this example"
+
 LARGEST_FLOAT16 = 65504.0
 
 
 class Outcome(NamedTuple):
-    """What is recorded of one example: its prediction, or the error in its place, and traces."""
+    """What is recorded of one example: its prediction, or the error in its place, and traces.
+
+    `samples` are those beside the greedy text; there are none of an example that is an error.
+    """
 
     prediction: Prediction
     traces: tuple[TokenTrace, ...] = ()
+    samples: tuple[Prediction, ...] = ()
+
+    @property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """All rows of the example, by sample."""
+        return self.prediction, *self.samples
 
 
 def failed(evaluation_id: str, unencodable: Unencodable) -> Outcome:
@@ -56,8 +67,7 @@ class Recorder:
         if isinstance(seen, Unmeasured):
             return failed(self.evaluation_id, Unencodable(example, seen.reason))
         if not seen.finite:
-            reason = "the model's logits are not finite (NaN or infinity) on this example"
-            return failed(self.evaluation_id, Unencodable(example, reason))
+            return failed(self.evaluation_id, Unencodable(example, NOT_FINITE))
         target, measures = row.targets[row.answer], seen.targets[row.answer]
         choices = tuple(math.fsum(one.logprob) for one in seen.targets)
         prediction = Prediction(
@@ -87,9 +97,17 @@ class Recorder:
         ]
         if (text := seen.text) is not None:
             prediction = self._with_text(prediction, text)
-            numbers = (text.logprob, text.entropy, text.margin)
-            traces.append(self._traced(example.example_id, "generated", text.tokens, numbers))
-        return Outcome(prediction, tuple(traces) if self.trace else ())
+        samples = tuple(self._sample(example.example_id, one) for one in seen.samples)
+        texts = (seen.text, *(one for one in seen.samples if one.finite))
+        traces += [self._traced_text(example.example_id, one) for one in texts if one is not None]
+        return Outcome(prediction, tuple(traces) if self.trace else (), samples)
+
+    def _sample(self, example_id: str, text: Continuation) -> Prediction:
+        assert text.sample is not None
+        empty = Prediction(self.evaluation_id, example_id, text.sample.number)
+        if text.finite:
+            return self._with_text(empty, text)
+        return replace(empty, error=NOT_FINITE)
 
     def _at_temperature(self, measures: Measures) -> dict[str, float]:
         pairs = zip(self.temperatures, measures.at_temperature, strict=True)
@@ -107,18 +125,24 @@ class Recorder:
             generated_entropy=_mean(text.entropy),
         )
 
+    def _traced_text(self, example_id: str, text: Continuation) -> TokenTrace:
+        numbers = (text.logprob, text.entropy, text.margin)
+        number = 0 if text.sample is None else text.sample.number
+        return self._traced(example_id, "generated", text.tokens, numbers, number)
+
     def _traced(
         self,
         example_id: str,
         kind: Literal["target", "generated"],
         tokens: Sequence[int],
         numbers: tuple[Numbers, Numbers, Numbers],
+        sample: int = 0,
     ) -> TokenTrace:
         logprob, entropy, margin = map(_float16, numbers)
         return TokenTrace(
             evaluation_id=self.evaluation_id,
             example_id=example_id,
-            sample=0,
+            sample=sample,
             kind=kind,
             pieces=tuple(self._piece(token) for token in tokens),
             logprob=logprob,

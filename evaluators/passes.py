@@ -26,6 +26,7 @@ from evaluators.generation import Continuation, Endings
 from evaluators.measures import Measures, measure
 from evaluators.planning import Batch, pack
 from evaluators.prompts import Encoded, Ids
+from evaluators.sampling import NO_SAMPLES, Draws, Sample, Sampling
 
 # Tokens of the examples whose outcomes are given together when each is run alone.
 GIVEN_TOGETHER = 1024
@@ -33,14 +34,17 @@ GIVEN_TOGETHER = 1024
 
 @dataclass(frozen=True)
 class Seen:
-    """What the model made of one example: its targets' measures, an entry a token, and its text."""
+    """What the model made of one example: its targets' measures, an entry a token, its greedy text
+    and its samples, each of them ended.
+    """
 
     targets: tuple[Measures, ...]
     text: Continuation | None
+    samples: tuple[Continuation, ...] = ()
 
     @property
     def finite(self) -> bool:
-        """Whether every number of it is one."""
+        """Whether every number of it is one, but for the samples, of which each says it itself."""
         scored = all(bool(one.finite.all()) for one in self.targets)
         return scored and (self.text is None or self.text.finite)
 
@@ -108,6 +112,7 @@ class Single:
     model: PreTrainedModel
     endings: Endings
     temperatures: tuple[float, ...]
+    sampling: Sampling = NO_SAMPLES
     tally: Tally = field(default_factory=Tally)
 
     def pack(self, rows: Sequence[Encoded]) -> tuple[Batch, ...]:
@@ -126,7 +131,15 @@ class Single:
     def _run(self, row: Encoded) -> Seen:
         targets = tuple(self._score(row, target) for target in row.targets)
         finite = all(bool(one.finite.all()) for one in targets)
-        return Seen(targets, self._generate(row) if row.generates and finite else None)
+        if not (row.generates and finite):
+            return Seen(targets, None)
+        text = self._generate(row, None)
+        numbers = range(1, self.sampling.samples + 1) if text.finite else ()
+        return Seen(
+            targets,
+            text,
+            tuple(self._generate(row, Sample(row.example.example_id, one)) for one in numbers),
+        )
 
     def _score(self, row: Encoded, target: tuple[int, ...]) -> Measures:
         ids = torch.tensor([row.prompt + target], device=self.model.device)
@@ -136,10 +149,10 @@ class Single:
         logits = output.logits[0, -len(target) - 1 : -1]
         return measure(logits, ids[0, -len(target) :], self.temperatures)
 
-    def _generate(self, row: Encoded) -> Continuation:
+    def _generate(self, row: Encoded, sample: Sample | None) -> Continuation:
         ids = torch.tensor([row.prompt], device=self.model.device)
-        text = Continuation()
-        watch = _Watch(text, self.endings)
+        text = Continuation(sample)
+        watch = _Watch(text, self.endings, self.sampling.temperature)
         self.model.generate(  # type: ignore[operator]
             ids,
             attention_mask=torch.ones_like(ids),
@@ -156,15 +169,24 @@ class Single:
 
 
 class _Watch(LogitsProcessor):
-    """Measures the logits of each step on their way, and leaves them as they are."""
+    """Measures the logits of each step on their way. It leaves those of the greedy text as they
+    are, and rules out all but the token drawn for a sample.
+    """
 
-    def __init__(self, text: Continuation, endings: Endings) -> None:
-        self._text, self._endings = text, endings
+    def __init__(self, text: Continuation, endings: Endings, temperature: float) -> None:
+        self._text, self._endings, self._temperature = text, endings, temperature
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
-        """Takes the argmax as the next token of the text."""
-        self._text.extend(measure(scores, scores.argmax(-1), ()), self._endings)
-        return scores
+        """Takes the next token of the text."""
+        if self._text.sample is None:
+            self._text.extend(measure(scores, None, ()), self._endings)
+            return scores
+        chances = torch.tensor([self._text.chance], dtype=torch.float64, device=scores.device)
+        said = measure(scores, Draws(chances, self._temperature), ())
+        self._text.extend(said, self._endings)
+        alone = torch.full_like(scores, -torch.inf)
+        alone[:, said.token] = 0.0
+        return alone
 
 
 class _Until(StoppingCriteria):

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import torch
 
 from evaluators.caches import Slots
 from evaluators.decoder import Decoder, step_of
@@ -17,6 +20,7 @@ from evaluators.drafts import Acceptance, Draft, Drafter
 from evaluators.generation import Continuation, Endings
 from evaluators.measures import Measures, measure_states
 from evaluators.prompts import Ids
+from evaluators.sampling import Draws
 
 # New tokens of a step that cost next to nothing beside reading the weights, by kind of device.
 FREE_TOKENS = {"cpu": 20, "cuda": 128}
@@ -33,12 +37,19 @@ FIRST_DRAFT, LONGEST_DRAFT = 8, 64
 
 @dataclass(eq=False)
 class Writing:
-    """A text under way. Its prompt and all of its tokens but the newest stand in a cache."""
+    """A text under way. Its prompt and all of its tokens but the newest stand in a cache; of one
+    that has none yet, the newest is the prompt's. Without a drafter no drafts are offered.
+    """
 
     prompt: Ids
     text: Continuation
-    drafter: Drafter
+    drafter: Drafter | None = None
     length: int = FIRST_DRAFT
+
+    @property
+    def newest(self) -> int:
+        """The token that is fed next."""
+        return self.text.tokens[-1] if self.text.tokens else self.prompt[-1]
 
     @property
     def cached(self) -> int:
@@ -55,12 +66,16 @@ class _Waiting:
 
 @dataclass
 class Pool:
-    """Texts under way in `rows` rows of `columns` tokens; what has no room yet waits."""
+    """Texts under way in `rows` rows of `columns` tokens; what has no room yet waits.
+
+    `temperature` is that of samples.
+    """
 
     decoder: Decoder
     endings: Endings
     rows: int
     columns: int
+    temperature: float = 1.0
     acceptance: Acceptance = field(default_factory=Acceptance)
     steps: int = 0
     _writings: list[Writing] = field(default_factory=list)
@@ -71,6 +86,11 @@ class Pool:
     def unended(self) -> list[Writing]:
         """Every text that was added and has not ended."""
         return [*self._writings, *(one.writing for one in self._waiting)]
+
+    @property
+    def busy(self) -> int:
+        """How many texts are in the rows."""
+        return len(self._writings)
 
     @property
     def full(self) -> bool:
@@ -86,13 +106,14 @@ class Pool:
         """Carries every text in the rows on by a token or more. Returns those that ended."""
         drafts = self._drafts()
         tokens = [
-            (one.text.tokens[-1], *(() if draft is None else draft.tokens))
+            (one.newest, *(() if draft is None else draft.tokens))
             for one, draft in zip(self._writings, drafts, strict=True)
         ]
         assert self._cache is not None
         starts = [one.cached for one in self._writings]
         states = self.decoder.states(step_of(starts, tokens, self.decoder.device), self._cache)
-        said = measure_states(self.decoder.logits, states, None, (), self.decoder.vocabulary)
+        draws = self._draws(tokens)
+        said = measure_states(self.decoder.logits, states, draws, (), self.decoder.vocabulary)
         self.steps += 1
         place = 0
         for row, (one, draft, fed) in enumerate(zip(self._writings, drafts, tokens, strict=True)):
@@ -100,6 +121,20 @@ class Pool:
             place += len(fed)
             self._extend(row, one, draft, part)
         return self._take_ended()
+
+    def _draws(self, tokens: Sequence[Ids]) -> Draws | None:
+        """What draws the samples' tokens; the greedy texts take the argmax. None if all do."""
+        if all(one.text.sample is None for one in self._writings):
+            return None
+        chances = [
+            chance
+            for one, fed in zip(self._writings, tokens, strict=True)
+            for chance in [one.text.chance] * len(fed)
+        ]
+        return Draws(
+            torch.tensor(chances, dtype=torch.float64, device=self.decoder.device),
+            self.temperature,
+        )
 
     def _extend(self, row: int, one: Writing, draft: Draft | None, said: Measures) -> None:
         """Takes from a step what follows, as far as the draft was right."""
@@ -127,7 +162,9 @@ class Pool:
         drafts: list[Draft | None] = []
         for number, one in enumerate(self._writings):
             left = min(self.endings.max_new_tokens - len(one.text.tokens) - 1, one.length, most)
-            draft = one.drafter.propose(one.text.tokens, left) if left > 0 else None
+            draft = None
+            if one.drafter is not None and left > 0:
+                draft = one.drafter.propose(one.text.tokens, left)
             if draft is not None and self.acceptance.share(draft.source) < SURE:
                 share = math.ceil(max(0, free) / (len(self._writings) - number))
                 draft = draft._replace(tokens=draft.tokens[:share]) if share else None

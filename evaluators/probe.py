@@ -24,6 +24,7 @@ from evaluators.memory import is_out_of_memory
 from evaluators.passes import Pass, Seen, Single, Unmeasured
 from evaluators.planning import Batch
 from evaluators.prompts import Encoded, Ids
+from evaluators.sampling import NO_SAMPLES
 from store.records import Example
 
 # Nats a token. Half precision rounds each of many sums, and both ways round differently; a wrong
@@ -64,13 +65,13 @@ def disagreement(batched: Batched, single: Single) -> str | None:
     tolerance = TOLERANCE.get(single.model.dtype, HALF_PRECISION_TOLERANCE)
     with _narrowed(single.model):
         try:
-            found = _seen(replace(batched, endings=endings), batch)
+            found = _seen(replace(batched, endings=endings, sampling=NO_SAMPLES), batch)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             # Whatever it objects to, it has another way.
             return f"in a batch the model raises {type(error).__name__}: {error}"
-        expected = _seen(replace(single, endings=endings), batch)
+        expected = _seen(replace(single, endings=endings, sampling=NO_SAMPLES), batch)
     for number, pair in enumerate(zip(found, expected, strict=True), start=1):
         if (difference := _difference(*pair, tolerance)) is not None:
             return f"in a batch, row {number} of the trial {difference}"

@@ -168,11 +168,15 @@ def misfits(connection: Connection) -> Iterator[Finding]:
 _EVENTS: Select[tuple[int, str, int, str]] = select(
     EVENT.c.position, EVENT.c.type, EVENT.c.schema_version, EVENT.c.payload
 ).order_by(EVENT.c.position)
-_RECORDED: Select[tuple[int, int, int]] = select(
-    PREDICTION.c.position,
-    func.count() - func.count(PREDICTION.c.error),
-    func.count(PREDICTION.c.error),
-).group_by(PREDICTION.c.position)
+_RECORDED: Select[tuple[int, int, int]] = (
+    select(
+        PREDICTION.c.position,
+        func.count() - func.count(PREDICTION.c.error),
+        func.count(PREDICTION.c.error),
+    )
+    .where(PREDICTION.c.sample == 0)
+    .group_by(PREDICTION.c.position)
+)
 
 
 def stopped_projections(connection: Connection) -> Iterator[Finding]:

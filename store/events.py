@@ -237,7 +237,8 @@ class EvaluationStarted(Event):
 class PredictionsRecorded(Event):
     """A batch of predictions; its rows are in `prediction`, written in the same transaction.
 
-    `batch` is a digest of the example ids and samples in it.
+    `batch` is a digest of the example ids and samples in it. `scored` and `failed` count examples:
+    the rows with sample 0.
     """
 
     about = "evaluation/{evaluation_id}"

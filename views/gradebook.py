@@ -38,7 +38,8 @@ class Marked(NamedTuple):
 def predictions_of(
     connection: Connection, evaluation_id: str, until: int | None = None
 ) -> list[Tuple]:
-    """What grading needs of an evaluation's predictions, by example id and sample.
+    """What grading needs of an evaluation's predictions, by example id: of the greedy texts alone,
+    which are sample 0, so that no view mixes them with drawn ones.
 
     Of those recorded at positions up to `until` alone, if it is given.
     """
@@ -57,8 +58,8 @@ def predictions_of(
             PREDICTION.c.target_top1,
             PREDICTION.c.prompt_truncated,
         )
-        .where(PREDICTION.c.evaluation_id == evaluation_id)
-        .order_by(PREDICTION.c.example_id, PREDICTION.c.sample)
+        .where(PREDICTION.c.evaluation_id == evaluation_id, PREDICTION.c.sample == 0)
+        .order_by(PREDICTION.c.example_id)
     )
     return fetch(
         connection, query if until is None else query.where(PREDICTION.c.position <= until)

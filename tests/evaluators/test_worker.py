@@ -21,6 +21,7 @@ from evaluators.register import register_suites
 from evaluators.worker import Worker
 from settings import EvaluationSettings, Workspace, parse
 from store import log
+from store.check import misfits
 from store.events import (
     CheckpointArrived,
     EvaluationAbandoned,
@@ -186,6 +187,38 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(
     assert isinstance(completed, EvaluationCompleted)
     assert completed.scored == 12
     assert bench.count() == 12
+
+
+def test_samples_come_with_their_example_and_are_the_same_after_an_interruption(
+    bench: Bench, checkpoint: Checkpoint
+) -> None:
+    changes = {"max_new_tokens": 12, "samples": 2, "sample_temperature": 1.5}
+    bench.settings = SETTINGS.model_copy(update=changes)
+    for step in (100, 200):
+        arrive(bench.engine, checkpoint("llama"), step)
+    # In the middle of the first, and then without a stop.
+    bench.after = lambda recorded: bench.stop.set() if 0 < recorded < 12 else None
+    bench.run()
+    assert bench.stop.is_set()
+    part = bench.count()
+    assert 0 < part < 36
+    assert part % 3 == 0
+    bench.stop.clear()
+    bench.after = lambda _recorded: None
+    assert bench.run() == 2
+    assert [done for _, done, of in bench.seen if done > of] == []
+    completed = bench.events(EvaluationCompleted)
+    assert [one.scored for one in completed if isinstance(one, EvaluationCompleted)] == [12, 12]
+    query = select(PREDICTION.c.example_id, PREDICTION.c.sample, PREDICTION.c.generated_text)
+    with bench.engine.connect() as connection:
+        assert list(misfits(connection)) == []
+        of_each = [
+            connection.execute(query.where(PREDICTION.c.evaluation_id == one)).all()
+            for one in connection.execute(select(PREDICTION.c.evaluation_id).distinct()).scalars()
+        ]
+        first, second = (sorted(map(tuple, one)) for one in of_each)
+    assert first == second
+    assert [sample for _, sample, _ in first] == [0, 1, 2] * 12
 
 
 def test_who_is_told_to_stop_does_not_wait_for_the_first_text(bench: Bench, tmp_path: Path) -> None:

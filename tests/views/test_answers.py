@@ -142,27 +142,24 @@ def by_id(one: Example) -> str:
     return one.example_id
 
 
-def test_samples_stand_side_by_side(engine: Engine) -> None:
+def test_samples_are_not_graded_beside_the_greedy_text(engine: Engine) -> None:
     (example,) = examples = logs.questions("easy", 1)
     logs.register_suite(engine, examples, suite_id="easy")
     checkpoint = logs.arrive(engine, 100)
     evaluation = logs.start(engine, checkpoint, ["easy"], examples=1)
     made = [
         replace(logs.prediction(evaluation, example, Seen(word)), sample=sample)
-        for sample, word in enumerate(["answer 0", "no", "answer 0"])
+        for sample, word in enumerate(["no", "answer 0", "answer 0"])
     ]
     record(engine, evaluation, made)
-    logs.complete(engine, evaluation, checkpoint, scored=3)
+    logs.complete(engine, evaluation, checkpoint, scored=1)
     found = stored(engine, evaluation)
-    assert found.sample.tolist() == [0, 1, 2]
-    assert found.correct.tolist() == [RIGHT, WRONG, RIGHT]
-    assert len(found.once()) == 1
+    assert found.sample.tolist() == [0]
+    assert found.correct.tolist() == [WRONG]
 
 
 def record(engine: Engine, evaluation: str, predictions: Sequence[Prediction]) -> None:
-    event = PredictionsRecorded(
-        evaluation_id=evaluation, batch="1", scored=len(predictions), failed=0
-    )
+    event = PredictionsRecorded(evaluation_id=evaluation, batch="1", scored=1, failed=0)
     log.append(engine, event, rows=Rows(predictions=predictions))
 
 
