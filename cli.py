@@ -294,8 +294,8 @@ def show(
     """Print a view of what the log holds.
 
     Views: checkpoints, results, regression, flips, ranking, calibration, confidences, temperature,
-    curriculum, skills, data-map, hard-examples, corrections, tests, failed-examples, alerts,
-    events.
+    curriculum, skills, data-map, hard-examples, corrections, effects, tests, failed-examples,
+    alerts, events.
 
     Example: milepost show regression --format json
     Example: milepost show ranking --as-of 2026-11-24T10:30

@@ -120,6 +120,12 @@ QUERIES = {
         "SELECT run, step, error_class, sum(n) AS errors FROM corrections\n"
         "GROUP BY run, step, error_class ORDER BY run, step, errors DESC",
     ),
+    "effects": (
+        "Did what was exported help on validation, by the newest checkpoint?",
+        "SELECT run, exported_step, n_exported, solved_exported, n_other, solved_other, verdict\n"
+        "FROM effects WHERE measured = 'answers'\n"
+        "AND step = (SELECT max(step) FROM effects AS one WHERE one.run = effects.run)",
+    ),
     "tests": (
         "Which suites fail their threshold?",
         "SELECT run, step, suite, accuracy, threshold FROM test_results WHERE passed = 0",

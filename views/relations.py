@@ -140,4 +140,19 @@ TEST_DIFFICULTIES = Relation(
     ),
 )  # fmt: skip
 
-RELATIONS = (PREDICTIONS, EVALUATIONS, TEST_DIFFICULTIES, EVENTS)
+EXPORTS = Relation(
+    "exports",
+    "A file of examples that was written to be trained on.",
+    (
+        *SUBJECT,
+        Column("kind", "Kind", "text", "hard-examples or corrections."),
+        Column("file", "File", "text", "Where it was written to."),
+        Column("digest", "Digest", "id", "SHA-256 of what was written."),
+        Column("n", "Examples", "count", "How many it holds."),
+        Column("filter", "Asked for", "json", "What was asked for, by column; {}: everything."),
+        Column("left_out", "Left out", "json", "How many were left out, by reason."),
+        Column("exported_at", "Exported", "time", "When it was written."),
+    ),
+)
+
+RELATIONS = (PREDICTIONS, EVALUATIONS, TEST_DIFFICULTIES, EXPORTS, EVENTS)
