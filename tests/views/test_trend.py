@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from views.answers import NOT_GRADED
+from views.bootstrap import percentiles
 from views.trend import accuracies, resampled, theil_sen
 
 Reals = NDArray[np.float64] | NDArray[np.int64]
@@ -84,3 +85,24 @@ def test_nothing_right_in_a_few_examples_is_no_certainty() -> None:
 def test_the_same_seed_draws_the_same() -> None:
     first, second = (resampled(outcomes(50), 10, np.random.default_rng(2)) for _ in range(2))
     assert first.tobytes() == second.tobytes()
+
+
+@pytest.mark.parametrize(("n", "drift"), [(20, 0.0), (50, 0.0), (50, 0.5)])
+def test_intervals_hold_the_true_slope(n: int, drift: float) -> None:
+    """Examples of different difficulty, right by chance, of a model that gets better by `drift`."""
+    random, steps = np.random.default_rng(11), np.array([100, 200, 300, 400, 500])
+    levels = -2 + drift * np.arange(5)
+
+    def chances(examples: int) -> NDArray[np.float64]:
+        ability = random.normal(0, 1.5, (examples, 1))
+        return np.asarray(1 / (1 + np.exp(-ability - levels)), np.float64)
+
+    true = theil_sen(steps, chances(200_000).mean(axis=0))
+    held = 0
+    for _ in range(200):
+        chance = chances(n)
+        answers = (random.random(chance.shape) < chance).astype(np.int8)
+        low, high = percentiles(theil_sen(steps, resampled(answers, 500, random)))
+        held += int(low <= true <= high)
+    # At a true coverage of 95 % fewer than 180 come in one of 1,000 tries.
+    assert held >= 180
