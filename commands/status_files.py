@@ -122,7 +122,7 @@ def write(engine: Engine, workspace: Workspace, folder: Path, *, run: str | None
         file = folder / name
         with _faults(file):
             folder.mkdir(parents=True, exist_ok=True)
-            if not _stands(engine, file, json.loads(text)):
+            if not stands(engine, file, json.loads(text)):
                 with destination.replacement(file.resolve()) as part:
                     part.write(text.encode())
                 changed.append(name)
@@ -169,7 +169,7 @@ def _text(name: str, document: Document) -> str:
         raise ExportFault(f"{name} is not written: {error}") from error
 
 
-def _stands(engine: Engine, file: Path, document: Document) -> bool:
+def stands(engine: Engine, file: Path, document: Document) -> bool:
     """Whether a file says the same already, or something newer that another process wrote."""
     found = _read(file)
     if found is None:
