@@ -393,3 +393,25 @@ def test_what_another_worker_is_at_is_left_to_it(
     assert bench.events(EvaluationCompleted) == []
     with bench.engine.connect() as connection:
         assert connection.execute(select(HEARTBEAT.c.pid)).scalars().all() == [os.getppid()]
+
+
+def test_the_status_files_follow_each_evaluation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_EXPORT__STATUS", "status")
+    file = bench.root / "status" / "regression_monitoring.json"
+    for step, checkpoint in ((100, "old/checkpoint-100"), (200, "new/checkpoint-200")):
+        assert bench.evaluate("--checkpoint", str(bench.place.checkpoints / checkpoint)).code == 0
+        found = json.loads(file.read_text(encoding="utf-8"))
+        assert found["run"] == checkpoint.partition("/")[0]
+        assert found["checks"][-1]["step"] == step
+
+
+def test_status_files_that_cannot_be_written_stop_no_evaluation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_EXPORT__STATUS", "milepost.toml")
+    ran = bench.evaluate("--once")
+    assert ran.code == 0
+    assert ran.out.count("status files FAILED: cannot write") == 1
+    assert bench.evaluated() == [("new", 100, 1), ("new", 200, 1), ("old", 100, 1)]
