@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from views.pages import bars, layout, words
+from views.pages.downloads import downloads
+from views.pages.helped import helped
 from views.pages.reading import Here, Row
 from views.pages.table import table
 
@@ -41,6 +43,7 @@ def render(here: Here) -> None:
             else f"Step {step} makes no mistake.",
             reason=reason,
         )
+        helped(here, step)
         return
     layout.draw(
         bars.stacked(
@@ -53,6 +56,8 @@ def render(here: Here) -> None:
     for row in patterns[:5]:
         _sample(row)
     table(view, patterns, key="corrections-table", columns=COLUMNS)
+    helped(here, step)
+    downloads(here, "corrections")
 
 
 def _name(error_class: str) -> str:

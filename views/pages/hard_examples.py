@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
 import streamlit as st
 
 from views.pages import bars, layout, words
-from views.pages.reading import Here
+from views.pages.downloads import downloads
+from views.pages.reading import Here, Row
 from views.pages.table import PAGE, page_of, table
 from views.view import Only
 
@@ -13,6 +18,7 @@ COLUMNS = (
     "type", "difficulty", "skill", "prompt", "target", "generated_text", "confidence", "loss",
     "times_right", "times_seen",
 )  # fmt: skip
+PARTS = {"skill": "Skill", "error_class": "Mistake"}
 TYPES = {
     "not_scored": "Not scored: an error in place of an answer",
     "forgotten": "Forgotten: wrong now, right before",
@@ -29,7 +35,9 @@ def render(here: Here) -> None:
     view = here.view("hard-examples")
     layout.opening(view)
     # A run may have tens of thousands: the page counts them all and reads what it shows.
-    counts = here.counts("hard-examples", "step", "role", "type", "difficulty")
+    counts = here.counts(
+        "hard-examples", "step", "role", "type", "difficulty", "skill", "error_class"
+    )
     if not counts:
         if any(row["status"] == "evaluated" for row in here.rows("checkpoints")):
             layout.callout(
@@ -68,9 +76,16 @@ def render(here: Here) -> None:
         bind="query-params",
         help="  \n".join(TYPES[one] for one in present),
     )
-    types = tuple(chosen) or tuple(present)
-    only = {"role": (role,), "type": types}
-    n = sum(one["rows"] for one in examples if one["type"] in types)
+    only: dict[str, tuple[Any, ...]] = {"role": (role,), "type": tuple(chosen) or tuple(present)}
+    with st.container(horizontal=True):
+        for column, label in PARTS.items():
+            only |= _part(examples, column, label)
+    n = sum(
+        one["rows"] for one in examples if all(one[name] in known for name, known in only.items())
+    )
+    if not n:
+        st.caption("No example is all of this at once.")
+        return
     _one(here, only, n)
     everything = words.command(
         here.workspace, "show", view.name, "--run", str(here.run), "--format", "csv"
@@ -78,6 +93,32 @@ def render(here: Here) -> None:
     first = page_of(n, key="rows", everything=everything)
     rows = here.rows("hard-examples", only=only, limit=PAGE, offset=first)
     table(view, rows, key="hard-examples-table", columns=COLUMNS)
+    options = [("--type", one) for one in chosen] + [
+        (f"--{name.replace('_', '-')}", value)
+        for name in PARTS
+        for value in only.get(name, ())
+        if value is not None
+    ]
+    downloads(here, "hard-examples", *(word for option in options for word in option))
+
+
+def _part(examples: Sequence[Row], column: str, label: str) -> dict[str, tuple[Any, ...]]:
+    """The values of a column that are chosen, each offered with its number of examples."""
+    n: Counter[str | None] = Counter()
+    for one in examples:
+        n[one[column]] += one["rows"]
+    known = sorted((one for one in n if one is not None), key=lambda one: (-n[one], one))
+    if len(known) < 2:
+        return {}
+    chosen = st.multiselect(
+        label,
+        known,
+        format_func=lambda one: f"{words.named(one)} ({n[one]:,})",
+        key=column,
+        bind="query-params",
+        placeholder="All",
+    )
+    return {column: tuple(chosen)} if chosen else {}
 
 
 def _one(here: Here, only: Only, n: int) -> None:
