@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evaluators.sampling import Draws
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 # Logits that exist at once: 2^24 float32 numbers are 64 MiB. In a vocabulary of 262,144 that is
@@ -55,7 +55,7 @@ class Measures:
 
 
 def measure(logits: Tensor, tokens: Asked, temperatures: Sequence[float]) -> Measures:
-    """Measures `tokens` (n) under `logits` (n, vocabulary), in float32.
+    """Measures `tokens` (n) under `logits` (n, vocabulary), which are taken in float32.
 
     Without `tokens`, it is the argmax that is measured; with Draws, what they draw. At temperature
     T the log-probability of token i is logits[i] / T - logsumexp(logits / T) (Guo et al., "On
@@ -128,22 +128,25 @@ def _part(tokens: Asked, start: int, size: int) -> Asked:
 
 
 def _tile(logits: Tensor, tokens: Asked, temperatures: Sequence[float]) -> _Tile:
-    """Few passes over (n, vocabulary) numbers, since each takes as long as its memory does."""
+    """Few passes over (n, vocabulary) numbers, since each takes as long as its memory does.
+
+    What is n numbers is in float64: the roundings of a long text would add up.
+    """
     top = _argmax(logits)[:, None]
     if isinstance(tokens, Draws):
         tokens = tokens.tokens(logits, top[:, 0])
     largest = logits.gather(-1, top)
     below = logits - largest
-    second = below.scatter_(-1, top, -torch.inf).amax(-1)
+    second = below.scatter_(-1, top, -torch.inf).amax(-1).double()
     below.scatter_(-1, top, 0.0)
     weights = torch.softmax(below, dim=-1)
     log_total = _log_total(weights, top)
-    mean = _mean(weights, below)
+    mean = _mean(weights, below).double()
     if tokens is None:
         asked, rank = torch.zeros_like(log_total), torch.zeros_like(top[:, 0])
     else:
         found = logits.gather(-1, tokens[:, None])
-        asked = (found - largest)[:, 0]
+        asked = (found.double() - largest.double())[:, 0]
         # As float32, for which a sum is several times faster than over truth values.
         likelier = torch.gt(logits, found, out=torch.empty_like(logits))
         rank = likelier.sum(-1).long()
@@ -172,7 +175,7 @@ def _log_total(weights: Tensor, top: Tensor) -> Tensor:
 
     softmax has divided by a sum of its own, in which small weights got lost beside large ones.
     """
-    return (weights.sum(-1) / weights.gather(-1, top)[:, 0]).log()
+    return (weights.sum(-1).double() / weights.gather(-1, top)[:, 0].double()).log()
 
 
 def _mean(weights: Tensor, below: Tensor) -> Tensor:

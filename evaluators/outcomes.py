@@ -22,7 +22,7 @@ from evaluators.prompts import Encoded
 from evaluators.scoring import first_miss
 from store.records import Prediction, TokenTrace
 
-Numbers: TypeAlias = Sequence[float] | npt.NDArray[np.float32]
+Numbers: TypeAlias = Sequence[float] | npt.NDArray[np.float64]
 
 NOT_FINITE = "the model's logits are not finite (NaN or infinity) on this example"
 

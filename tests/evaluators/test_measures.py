@@ -44,6 +44,17 @@ def test_random_logits_as_scipy_has_them() -> None:
         assert numbers == pytest.approx(scaled, abs=1e-4)
 
 
+def test_the_sum_over_a_long_text_gathers_no_rounding() -> None:
+    torch.manual_seed(2)
+    logits = torch.randn(400, 3000) * 4 + 20
+    tokens = torch.randint(0, 3000, (400,))
+    found = measure(logits, tokens, (2.0,))
+    exact = logits.double().numpy()
+    for temperature, numbers in ((1.0, found.logprob), (2.0, found.at_temperature[0])):
+        scaled = log_softmax(exact / temperature, -1)[np.arange(400), tokens]
+        assert math.fsum(numbers) == pytest.approx(math.fsum(scaled), abs=1e-5)
+
+
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
 
 WIDE = 2**16
@@ -98,12 +109,14 @@ def test_of_equals_the_lowest_id_is_the_argmax_and_there_is_no_margin() -> None:
     assert found.logprob[0] == found.top_logprob[0]
 
 
-def test_what_a_float_cannot_hold_is_not_finite() -> None:
-    # The second one's log-probability is -4e38 at temperature 1/4, and at 1 it is -1e38.
-    logits = torch.tensor([[1e38, 0.0, 9e37]])
-    assert measure(logits, torch.tensor([1]), (1.0,)).finite.tolist() == [True]
-    assert measure(logits, torch.tensor([1]), (0.25,)).finite.tolist() == [False]
-    assert measure(torch.tensor([[3e38, -3e38, 0.0]]), None, ()).finite.tolist() == [True]
+def test_what_float32_cannot_hold_is_a_number_all_the_same() -> None:
+    found = measure(torch.tensor([[1e38, 0.0, 9e37]]), torch.tensor([1]), (0.25,))
+    assert found.logprob == pytest.approx([-1e38])
+    assert found.at_temperature[0] == pytest.approx([-4e38])
+    wide = torch.tensor([[3e38, -3e38, 0.0]])
+    assert measure(wide, torch.tensor([1]), ()).logprob == pytest.approx([-6e38])
+    assert measure(wide, None, ()).finite.tolist() == [True]
+    assert measure(wide * 2, None, ()).finite.tolist() == [False]
 
 
 def test_logits_stay_as_they_are() -> None:
