@@ -143,7 +143,7 @@ def show(name: str, compared: Compared, rate: float, model: Path) -> list[Line]:
 def lines(name: str, one: Compared, operations: float, rate: float) -> Iterator[Line]:
     """The measures of one kind of rows. `operations` are those of its scores, `rate` a second."""
     tokens = sum(len(row.prompt) + sum(map(len, row.targets)) for row in one.requests)
-    plan, later = one.texts.plan, one.later.plan
+    later = one.later.plan
     yield Line(f"{name}: rows", [len(one.requests)])
     yield Line(f"{name}: lm-eval's batch, scoring", [one.sizes[0]])
     yield Line(f"{name}: lm-eval's batch, writing", [one.sizes[1]])
@@ -169,8 +169,6 @@ def lines(name: str, one: Compared, operations: float, rate: float) -> Iterator[
     yield Line(f"{name}: with text, peak, share", [memory(one.texts, one.their_texts)], MEMORY)
     eight = DAEMONS * one.their_texts.whole_seconds / one.texts.whole_seconds
     yield Line(f"{name}: against 8 loads and passes", [eight])
-    padding = plan["padding_tokens"]
-    yield Line(f"{name}: padding, share", [padding / (padding + tokens)])
     yield Line(f"{name}: later checkpoint, s", [one.later.seconds])
     yield Line(f"{name}: later, ratio", [ratio(one.their_later, one.later)], LATER)
     yield Line(f"{name}: later, ratio with load", [with_load(one.their_later, one.later)])

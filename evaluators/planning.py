@@ -1,7 +1,8 @@
 """The plan of a pass: which examples go through the model together.
 
 Examples with the same prompt stand side by side, so that it is run once; batches hold examples of
-like length, so that little is padding. The plan depends on the examples alone, not on their order.
+like length, so that little of their cache stays empty. The plan depends on the examples alone, not
+on their order.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Unencodable(NamedTuple):
 @dataclass(frozen=True)
 class Plan:
     """Batches to run, and the examples that cannot be run. `cached` says in which way: with shared
-    prompts and padding, or one example at a time. `drafts` are texts that may well come, by
+    prompts, or one example at a time. `drafts` are texts that may well come, by
     example id.
     """
 
@@ -48,19 +49,14 @@ class Plan:
     def summary(self) -> dict[str, int]:
         """The plan in numbers, as the log keeps it."""
         rows = [row for batch in self.batches for row in batch]
-        shapes = [_shape(batch) for batch in self.batches]
         prompts = [prompt for batch in self.batches for prompt in {row.prompt for row in batch}]
         targets = [target for row in rows for target in row.targets]
-        target_tokens = sum(map(len, targets))
-        padded = sum(shape.tokens for shape in shapes)
-        real = sum(map(len, prompts)) + target_tokens
         return {
             "batches": len(self.batches),
             "examples": len(rows),
             "unencodable": len(self.unencodable),
             "prompt_tokens": sum(len(row.prompt) for row in rows),
-            "target_tokens": target_tokens,
-            "padding_tokens": padded - real if self.cached else 0,
+            "target_tokens": sum(map(len, targets)),
             "shared_prompts": len(rows) - len(prompts) if self.cached else 0,
             "truncated_prompts": sum(row.prompt_truncated for row in rows),
             "one_at_a_time": int(not self.cached),
@@ -77,7 +73,7 @@ class _Shape(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Tokens that the model sees, padding included."""
+        """Tokens that its cache has room for: as many a row as the longest has."""
         return self.prompts * self.longest_prompt + self.targets * self.longest_target
 
     def with_row(self, row: Encoded, *, new_prompt: bool) -> _Shape:
@@ -91,7 +87,7 @@ class _Shape(NamedTuple):
 
 
 def pack(rows: Iterable[Encoded], batch_tokens: int) -> tuple[Batch, ...]:
-    """Batches of at most `batch_tokens` padded tokens; an example longer than that is alone.
+    """Batches with room for at most `batch_tokens` tokens; an example longer than that is alone.
 
     The longest come first, so that what does not fit into memory shows at once.
     """
@@ -113,11 +109,3 @@ def pack(rows: Iterable[Encoded], batch_tokens: int) -> tuple[Batch, ...]:
 
 def _order(row: Encoded) -> tuple[int, Ids, int, str]:
     return len(row.prompt), row.prompt, max(map(len, row.targets)), row.example.example_id
-
-
-def _shape(batch: Batch) -> _Shape:
-    shape, seen = _Shape(), set[Ids]()
-    for row in batch:
-        shape = shape.with_row(row, new_prompt=row.prompt not in seen)
-        seen.add(row.prompt)
-    return shape

@@ -22,7 +22,7 @@ MINE = Took(
     scores={"a": (-1.0,)},
     texts={"a": "yes", "b": "no"},
     written_tokens=10,
-    plan={"padding_tokens": 5, "draft_tokens_offered": 4, "draft_tokens_accepted": 3},
+    plan={"draft_tokens_offered": 4, "draft_tokens_accepted": 3},
 )
 THEIRS = replace(MINE, load_seconds=3.0, seconds=12.0, processor_seconds=16.0, peak_bytes=5_000_000)
 COMPARED = Compared(
@@ -57,7 +57,6 @@ def test_the_limit_is_the_time_that_the_products_alone_would_take(found: dict[st
 
 
 def test_shares_are_of_all_tokens(found: dict[str, float]) -> None:
-    assert found["short: padding, share"] == 0.05
     assert found["short: scores, tokens/s"] == 95 / 4
     assert found["short: with text, tokens/s"] == 105 / 4
     assert found["short: later, drafts accepted"] == 0.75

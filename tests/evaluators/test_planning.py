@@ -60,18 +60,16 @@ def test_the_summary_counts_what_the_model_will_see() -> None:
         "unencodable": 1,
         "prompt_tokens": 10,
         "target_tokens": 7,
-        # 2 prompts of 4 and 4 targets of 3 are 20 tokens, of which 4 + 2 + 7 are real.
-        "padding_tokens": 7,
         "shared_prompts": 1,
         "truncated_prompts": 0,
         "one_at_a_time": 0,
     }
 
 
-def test_one_at_a_time_nothing_is_padded_or_shared() -> None:
+def test_one_at_a_time_nothing_is_shared() -> None:
     rows = (row("a", 4, 1), row("b", 4, 2))
     summary = Plan((rows,), (), cached=False).summary
-    assert (summary["padding_tokens"], summary["shared_prompts"]) == (0, 0)
+    assert summary["shared_prompts"] == 0
     assert summary["one_at_a_time"] == 1
 
 
