@@ -131,6 +131,19 @@ def test_markup_in_an_answer_is_no_markup_on_the_page(desk: BrowserContext, addr
     page.close()
 
 
+def test_a_click_on_the_map_opens_that_example(desk: BrowserContext, address: str) -> None:
+    page = opened(desk, address, "curriculum")
+    expect(page.get_by_text("Should say", exact=True)).to_have_count(0)
+    # Points lie on each other: whichever is on top is what a click finds.
+    point = page.locator(f"{CHART} .mark-symbol path[aria-roledescription=point]").last
+    point.scroll_into_view_if_needed()
+    settle(page)
+    point.click(force=True)
+    expect(page.get_by_text("Should say", exact=True)).to_be_visible(timeout=PATIENCE)
+    settle(page)
+    page.close()
+
+
 def test_progress_moves_and_the_verdict_follows(
     desk: BrowserContext, story: Story, tmp_path: Path
 ) -> None:
