@@ -20,6 +20,7 @@ from store.events import (
     CheckpointRejected,
     CheckpointRemoved,
     EvaluationAbandoned,
+    ExamplesExported,
     Notice,
     SyncCompleted,
     SyncFailed,
@@ -133,6 +134,24 @@ def acknowledged(alert: Notice, note: str = "seen", at: str = "1") -> AlertAckno
     return AlertAcknowledged(alert=alert, note=note, by="ada", at=at)
 
 
+def exported(
+    checkpoint_id: str, step: int, evaluation_id: str, examples: Sequence[Example]
+) -> ExamplesExported:
+    return ExamplesExported(
+        kind="corrections",
+        file=f"/exports/corrections-run-step-{step}.jsonl",
+        digest="0" * 64,
+        run="run",
+        checkpoint_id=checkpoint_id,
+        step=step,
+        evaluation_id=evaluation_id,
+        filter={},
+        examples=tuple(one.example_id for one in examples),
+        left_out={"exported before": 1},
+        at=f"2026-01-04T00:00:00.000Z {step}",
+    )
+
+
 def answered(
     examples: Sequence[Example], right: int, logprob: float = -0.1
 ) -> list[tuple[Example, Seen]]:
@@ -147,7 +166,7 @@ def eventful(engine: Engine) -> Iterator[str]:
     """Appends a log in which everything happens that views must follow; names each step.
 
     Two runs, steps out of order, failures, a retry, a second evaluation, an example in two suites,
-    suites whose role and grader change, refused folders and syncs that fail.
+    suites whose role and grader change, an export, refused folders and syncs that fail.
     """
     suites = {name: logs.questions(name, 25, name) for name in ("easy", "medium", "hard")}
     shared = logs.example("mining", "easy question 0", "answer 0", 1)
@@ -167,8 +186,10 @@ def eventful(engine: Engine) -> Iterator[str]:
     logs.evaluate(engine, first, asked, seen(6))
     yield "the first checkpoint"
     third = logs.arrive(engine, 300)
-    logs.evaluate(engine, third, asked, seen(24, -0.01))
+    better = logs.evaluate(engine, third, asked, seen(24, -0.01))
     yield "a checkpoint that is better"
+    log.append(engine, exported(third, 300, better, mining[-2:]))
+    yield "examples that are exported"
     second = logs.arrive(engine, 200)
     logs.evaluate(engine, second, asked, seen(12))
     yield "a checkpoint in between, late"
