@@ -7,7 +7,7 @@ touches are derived again, each from itself and the few before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -122,7 +122,7 @@ def _advice(stood: Mapping[Difficulty, Stood], settings: CurriculumSettings) -> 
     """From the histories of all three difficulties, which were all graded."""
     histories = [one.history for one in stood.values() if one.history is not None]
     accuracy = [one.standing.accuracy for one in stood.values()]
-    # Their last checkpoint is this one, also where nothing before it was asked the same.
+    # The last column of a history is this checkpoint, the only one where suites have changed.
     measured = Prospects(
         np.array(accuracy, np.float64),
         np.array([one.moved(one.slope) if one.moves else 0.0 for one in histories]),
@@ -256,8 +256,6 @@ COLUMNS = (
 
 def projections(settings: Settings) -> tuple[Projection, ...]:
     """What the curriculum and the skills are made of."""
-    derive_all: Callable[[Connection, Sequence[Recorded]], None]
-    derive_all = partial(derive, settings.curriculum)
     return (
         GROUPS,
         Projection(
@@ -265,7 +263,7 @@ def projections(settings: Settings) -> tuple[Projection, ...]:
             version=2,
             tables=(CURRICULUM, SKILL),
             listens=CHANGES,
-            derive=derive_all,
+            derive=partial(derive, settings.curriculum),
             reads=("lifecycle", "results", "groups"),
             settings=settings_text(settings.curriculum),
         ),

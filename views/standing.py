@@ -185,10 +185,10 @@ def stand(group: Group, point: Point, before: Sequence[Point], ask: Ask) -> Stoo
         accuracy_high=now.accuracy_high,
         learnability=learnability(now.accuracy),
         progress=progress,
-        trend=PACE * history.slope if window else None,
-        trend_low=PACE * history.bounds.low if window else None,
-        trend_high=PACE * history.bounds.high if window else None,
-        trend_checkpoints=len(history.steps) if window else None,
+        trend=PACE * history.slope if history.moves else None,
+        trend_low=PACE * history.bounds.low if history.moves else None,
+        trend_high=PACE * history.bounds.high if history.moves else None,
+        trend_checkpoints=len(history.steps) if history.moves else None,
     )
     return Stood(standing, history, reason)
 
