@@ -153,14 +153,12 @@ class _Work:
         if self._pool is None:
             decoder, endings = self.way.decoder, self.way.endings
             rows = [row for batch in self.batches for row in batch if row.generates]
-            columns = max(len(row.prompt) for row in rows) + endings.max_new_tokens
-            room = self.budget.rows(columns * decoder.token_bytes, decoder.head_bytes)
             texts = len(rows) * (1 + self.way.sampling.samples)
             self._pool = Pool(
                 decoder,
                 endings,
-                min(texts, room),
-                columns,
+                min(texts, self.budget.pool_rows),
+                self.budget.room(decoder.token_bytes, decoder.head_bytes),
                 self.way.sampling.temperature,
                 self.way.tally.acceptance,
             )

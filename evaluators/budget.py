@@ -43,9 +43,9 @@ class Budget:
         """The tokens of a batch, at `token_bytes` each; at least one."""
         return max(1, min(self.batch_tokens, self._half(head_bytes) // token_bytes))
 
-    def rows(self, row_bytes: int, head_bytes: int) -> int:
-        """The rows that the texts under way may have, at `row_bytes` each; at least one."""
-        return max(1, min(self.pool_rows, self._half(head_bytes) // row_bytes))
+    def room(self, token_bytes: int, head_bytes: int) -> int:
+        """The tokens that the texts under way have room for, at `token_bytes` each."""
+        return self._half(head_bytes) // token_bytes
 
     def _half(self, head_bytes: int) -> int:
         return max(0, self.bytes - head_bytes) // 2

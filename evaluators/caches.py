@@ -7,6 +7,7 @@ a full one: the masks keep the window.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -44,6 +45,15 @@ class Slots(Cache):
             if number == len(self.layers):
                 self.layers.append(Slot(self.rows, self.columns))
             self.layers[number].copy_row(row, layer, source_row, start, end)
+
+    def resize(self, rows: int, columns: int, lengths: Sequence[int]) -> None:
+        """Makes it `rows` rows of `columns` tokens; of the first rows the first `lengths` stay.
+
+        Keys and values of one layer at a time, so that it hardly takes more than before and after.
+        """
+        self.rows, self.columns = rows, columns
+        for layer in self.layers:
+            layer.resize(rows, columns, lengths)
 
     def clear(self, row: int, start: int, end: int) -> None:
         """Makes the columns from `start` to before `end` of a row zeros again."""
@@ -101,6 +111,12 @@ class Slot(CacheLayerMixin):
         self.keys[row, :, start:end] = source.keys[source_row, :, start:end]
         self.values[row, :, start:end] = source.values[source_row, :, start:end]
 
+    def resize(self, rows: int, columns: int, lengths: Sequence[int]) -> None:
+        """Moves the first `lengths` tokens of the first rows into room of another size."""
+        self._rows, self._columns = rows, columns
+        self.keys = _moved(self.keys, rows, columns, lengths)
+        self.values = _moved(self.values, rows, columns, lengths)
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Asked by the mask's makers, and not used: the layout of the step says it."""
         return query_length, 0
@@ -112,6 +128,13 @@ class Slot(CacheLayerMixin):
     def get_max_length(self) -> int:
         """The tokens that a row has room for."""
         return self._columns
+
+
+def _moved(states: Tensor, rows: int, columns: int, lengths: Sequence[int]) -> Tensor:
+    moved = states.new_zeros(rows, states.shape[1], columns, states.shape[3])
+    for row, length in enumerate(lengths):
+        moved[row, :, :length] = states[row, :, :length]
+    return moved
 
 
 def token_bytes(cache: Slots) -> int:

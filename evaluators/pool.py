@@ -66,15 +66,17 @@ class _Waiting:
 
 @dataclass
 class Pool:
-    """Texts under way in `rows` rows of `columns` tokens; what has no room yet waits.
+    """Texts under way in the rows of a cache; what has no room yet waits.
 
-    `temperature` is that of samples.
+    There are at most `most` rows, of at most `room` tokens together; but one row there always is.
+    They are as long as the longest text in them may become, so that short prompts, which come last,
+    have more of them. `temperature` is that of samples.
     """
 
     decoder: Decoder
     endings: Endings
-    rows: int
-    columns: int
+    most: int
+    room: int
     temperature: float = 1.0
     acceptance: Acceptance = field(default_factory=Acceptance)
     steps: int = 0
@@ -88,6 +90,11 @@ class Pool:
         return [*self._writings, *(one.writing for one in self._waiting)]
 
     @property
+    def rows(self) -> int:
+        """The rows that there are now."""
+        return self.most if self._cache is None else self._cache.rows
+
+    @property
     def busy(self) -> int:
         """How many texts are in the rows."""
         return len(self._writings)
@@ -95,7 +102,7 @@ class Pool:
     @property
     def full(self) -> bool:
         """Whether there is no room for a text more."""
-        return len(self._writings) + len(self._waiting) >= self.rows
+        return bool(self._waiting) or len(self._writings) >= self.rows
 
     def add(self, writing: Writing, cache: Slots, row: int) -> None:
         """Takes a text whose tokens stand in the row `row` of `cache`."""
@@ -182,7 +189,7 @@ class Pool:
                 continue
             ended.append(one)
             if not one.text.finite:
-                self._cache.clear(row, 0, self.columns)
+                self._cache.clear(row, 0, self._cache.columns)
             last = self._writings.pop()
             if last is not one:
                 self._cache.copy_row(row, self._cache, len(self._writings), 0, last.cached)
@@ -191,10 +198,24 @@ class Pool:
         return ended
 
     def _admit(self) -> None:
-        if self._cache is None:
-            self._cache = Slots(self.rows, self.columns)
+        """Takes in what there is room for; what needs longer rows waits until they can be had."""
+        if not self._waiting or not self._fit():
+            return
+        assert self._cache is not None
         while self._waiting and len(self._writings) < self.rows:
             one = self._waiting.popleft()
             row = len(self._writings)
             self._cache.copy_row(row, one.cache, one.row, 0, one.writing.cached)
             self._writings.append(one.writing)
+
+    def _fit(self) -> bool:
+        """Makes the rows as long as is needed now. Returns whether they are long enough."""
+        longest = max(len(one.prompt) for one in self.unended) + self.endings.max_new_tokens
+        rows = max(1, min(self.most, self.room // longest))
+        if self._cache is None:
+            self._cache = Slots(rows, longest)
+        if self._cache.columns < longest or self._cache.columns >= 2 * longest:
+            if len(self._writings) >= rows:
+                return self._cache.columns >= longest
+            self._cache.resize(rows, longest, [one.cached for one in self._writings])
+        return True

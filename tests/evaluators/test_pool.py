@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 
 from evaluators import pool
 from evaluators.batched import Batched
+from evaluators.budget import Budget
+from evaluators.caches import Slot, Slots
 from evaluators.engine import Engine, load
 from store.records import Example, Prediction
 from tests.evaluators.checks import NEW_TOKENS, check_target, check_text, settings
@@ -132,3 +135,57 @@ def test_a_stop_string_within_a_draft_ends_the_text_there(
     assert seen.finish_reason == "stop"
     assert seen.generated_tokens == len(tokens)
     assert seen.generated_text == text[: text.index(stop)]
+
+
+@pytest.mark.parametrize("longest_first", [True, False])
+def test_rows_are_as_long_as_what_is_in_them_needs_within_the_room(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, longest_first: bool
+) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    class Noted(Slots):
+        def __init__(self, rows: int, columns: int) -> None:
+            super().__init__(rows, columns)
+            sizes.append((rows, columns))
+
+        def resize(self, rows: int, columns: int, lengths: Sequence[int]) -> None:
+            super().resize(rows, columns, lengths)
+            sizes.append((rows, columns))
+
+    reference, engine = Reference(checkpoint("gemma3")), load(checkpoint("gemma3"), settings())
+    short = [chat(f"{number}?", "4") for number in range(8)]
+    long = [chat(f"{number} {'why ' * 15}", "4") for number in range(4)]
+    predictions(engine, short)
+    way, room = engine._pass, 200
+    assert isinstance(way, Batched)
+    decoder = way.decoder
+    budget = Budget(decoder.head_bytes + 2 * room * decoder.token_bytes, 100, 48)
+    narrow = replace(engine, _pass=replace(way, budget=budget))
+    first, then = (long, short) if longest_first else (short, long)
+    plan = narrow.plan(first).then(narrow.plan(then))
+    monkeypatch.setattr(pool, "Slots", Noted)
+    found = [one.prediction for some in narrow.run(plan, "evaluation") for one in some]
+    assert len(found) == 12
+    check(reference, [*short, *long], {one.example_id: one for one in found})
+    lengths = [
+        len(reference.prompt_of(some[0].messages[0]["content"])) + NEW_TOKENS
+        for some in (first, then)
+    ]
+    assert [columns for _, columns in sizes] == lengths
+    assert [rows for rows, _ in sizes] == [room // length for length in lengths]
+
+
+def test_what_stands_in_a_cache_stays_when_its_size_changes() -> None:
+    cache, other = Slots(2, 3), Slots(1, 3)
+    other.layers.append(Slot(1, 3))
+    states = torch.arange(3.0).reshape(1, 1, 3, 1) + 1
+    other.layers[0].lazy_initialization(states, 10 * states)
+    other.layers[0].keys.copy_(states)
+    other.layers[0].values.copy_(10 * states)
+    cache.copy_row(1, other, 0, 0, 3)
+    cache.copy_row(0, other, 0, 1, 2)
+    cache.resize(3, 4, [2, 3])
+    assert cache.layers[0].keys[:, 0, :, 0].tolist() == [[0, 2, 0, 0], [1, 2, 3, 0], [0] * 4]
+    cache.resize(1, 2, [2])
+    assert cache.layers[0].values[:, 0, :, 0].tolist() == [[0, 20]]
+    assert (cache.rows, cache.columns, cache.layers[0].get_max_length()) == (1, 2, 2)

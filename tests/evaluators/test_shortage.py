@@ -81,9 +81,8 @@ def test_a_budget_is_shared_by_batches_and_texts() -> None:
     # Of 1,000 bytes, 200 are for logits, and 400 are for each.
     assert budget.tokens(10, 200) == 40
     assert budget.tokens(1, 200) == 50
-    assert budget.rows(100, 200) == 4
-    assert budget.rows(1, 200) == 9
-    assert (budget.tokens(5000, 200), budget.rows(5000, 2000)) == (1, 1)
+    assert budget.room(100, 200) == 4
+    assert (budget.tokens(5000, 200), budget.room(5000, 2000)) == (1, 0)
 
 
 def test_half_of_a_budget_ends_at_one_row_of_one_token() -> None:
