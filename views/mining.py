@@ -46,9 +46,9 @@ def hard_ones(connection: Connection, run: str, evaluation_id: str) -> list[Answ
     return [answered[key] for key in wanted if key in answered]
 
 
-def wrong_ones(connection: Connection, evaluation_id: str) -> list[Answered]:
-    """The wrong answers of an evaluation to the mining pool, by example id."""
-    answers = answers_of(connection, evaluation_id).once().of_role(MINING)
+def wrong_ones(connection: Connection, evaluation_id: str, role: str = MINING) -> list[Answered]:
+    """The wrong answers of an evaluation to the suites of a role, by example id."""
+    answers = answers_of(connection, evaluation_id).once().of_role(role)
     wrong = answers[answers.graded & ~answers.right]
     wanted: dict[tuple[str | None, str], str | None] = {
         (wrong.suite_id.at(row), wrong.example_id[row].decode()): None for row in range(len(wrong))

@@ -113,3 +113,16 @@ def test_hard_examples_are_chosen_by_skill_and_mistake(
     app = skills.set_value(["sum"]).run()
     assert len(app.dataframe[0].value) == 2
     assert "--skill sum" in said(app)
+
+
+def test_answers_that_are_wrong_in_the_same_way_stand_together(
+    show: Show, tmp_path: Path, engine: Engine
+) -> None:
+    seen = [(one, Seen("" if k < 8 else f"{one.target} <b>!</b>")) for k, one in enumerate(POOL)]
+    logs.evaluate(engine, logs.arrive(engine, 100), ["pool"], seen)
+    derive(tmp_path, engine)
+    app = show(tmp_path, "corrections")
+    titles = [one.label.replace("\\", "") for one in app.expander]
+    assert "Right, and then goes on: 16 answers, 67 % (the name fits 16)" in titles
+    assert "Says nothing: 8 answers, 33 % (the name fits 8)" in titles
+    assert "24 of 24 wrong answers are like others" in said(app)

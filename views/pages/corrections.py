@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from views.pages import bars, layout, words
+from views.pages.alike import alike
 from views.pages.downloads import downloads
 from views.pages.helped import helped
 from views.pages.reading import Here, Row
@@ -56,6 +57,7 @@ def render(here: Here) -> None:
     for row in patterns[:5]:
         _sample(row)
     table(view, patterns, key="corrections-table", columns=COLUMNS)
+    alike(here, patterns[0]["checkpoint_id"], str(role))
     helped(here, step)
     downloads(here, "corrections")
 
