@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 MOST = 1_000  # texts: distances are kept for all pairs
-FARTHEST = 0.5  # cosine distance at which two clusters are no longer one
+FARTHEST = 0.35  # cosine distance at which two clusters are no longer one
 NGRAMS = (3, 5)
 LONGEST = 400  # characters of a text that are compared
 LEAST = 3  # answers that make a cluster
@@ -30,7 +30,7 @@ class Wrong(NamedTuple):
 
 
 class Cluster(NamedTuple):
-    """Answers that are wrong in the same way; `label` is what most of them, `labelled`, are."""
+    """Answers that are wrong in the same way; `label` is the commonest, of `labelled` of them."""
 
     label: str
     labelled: int

@@ -46,7 +46,7 @@ def alike(here: Here, checkpoint_id: str, role: str) -> None:
     together = sum(len(one.members) for one in clusters)
     st.caption(
         f"{together:,} of {words.count(looked_at, 'wrong answer')} are like others, by the edits "
-        "from what it should say to what it said. A name fits most of a group."
+        "from what it should say to what it said. A group has the name that fits the most of it."
     )
     for one in clusters[:SHOWN]:
         n = len(one.members)
