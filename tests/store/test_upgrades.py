@@ -42,7 +42,7 @@ def populated(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) ->
     engine = connect(f"sqlite:///{file}")
     for _ in eventful(engine):
         pass
-    event = PredictionsRecorded(evaluation_id="e", batch="1", scored=2, failed=1)
+    event = PredictionsRecorded(evaluation_id="e", batch="1", scored=1, failed=1)
     rows = Rows(
         predictions=[
             Prediction("e", "Gruß", choice_logprobs=(-0.5, -1e-300), prompt_truncated=True),
