@@ -87,7 +87,7 @@ def test_every_field_and_setting_is_named() -> None:
     for field in (*PROMPT_FIELDS, *TARGET_FIELDS, *SYSTEM_FIELDS):
         assert f"`{field}`" in PAGE
     named = re.findall(r"`(\w+)(?: =\s+\w+)?`(?= under `\[evaluation\]`)", PAGE)
-    assert set(named) == {"generate_choices", "think"}
+    assert set(named) == {"generate_choices", "samples", "think"}
     assert set(named) <= set(EvaluationSettings.model_fields)
 
 
