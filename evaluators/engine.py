@@ -30,7 +30,7 @@ from evaluators.loading import NO_TRUST, Standing, device_of, dtype_of, load_mod
 from evaluators.outcomes import Outcome, Recorder, failed
 from evaluators.passes import Pass, Single
 from evaluators.planning import Plan, Unencodable
-from evaluators.probe import disagreement
+from evaluators.probe import try_out
 from evaluators.prompts import Encoded, Encoder, Ids, Limits, PromptFormat
 from evaluators.sampling import Sampling
 from settings import EvaluationSettings, Trust
@@ -189,7 +189,7 @@ def load(
         max_new_tokens=settings.max_new_tokens,
     )
     endings = Endings(tokenizer, eos, settings.stop, settings.max_new_tokens)
-    way, fallback = _way(model, endings, settings)
+    way, fallback = _way(model, endings, settings, kept)
     return Engine(
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
@@ -218,9 +218,12 @@ def load(
 
 
 def _way(
-    model: PreTrainedModel, endings: Endings, settings: EvaluationSettings
+    model: PreTrainedModel, endings: Endings, settings: EvaluationSettings, kept: Standing
 ) -> tuple[Pass, str | None]:
-    """The way through the model, and why it is not the one in batches; None if it is."""
+    """The way through the model, and why it is not the one in batches; None if it is.
+
+    A model that only took new weights is not tried out again.
+    """
     sampling = Sampling(settings.samples, settings.sample_temperature)
     single = Single(model, endings, settings.temperatures, sampling)
     decoder = decoder_of(model)
@@ -228,5 +231,6 @@ def _way(
         return single, decoder.reason
     budget = budget_of(model.device, settings.memory_bytes, settings.batch_tokens)
     batched = Batched(decoder, endings, settings.temperatures, budget, sampling)
-    fallback = disagreement(batched, single)
-    return (batched if fallback is None else single), fallback
+    trial = kept.trial or try_out(batched, single)
+    kept.trial = trial if trial.conclusive else None
+    return (batched if trial.difference is None else single), trial.difference

@@ -24,6 +24,7 @@ from errors import ModelLoadFault, SettingsError
 from evaluators import adapters
 from evaluators.causality import require_causal, require_decoder_only
 from evaluators.memory import is_out_of_memory
+from evaluators.probe import Trial
 from evaluators.standing_model import CONFIG, StandingModel, cast_of
 from evaluators.tokenizer import TOKENIZER_CONFIG, StandingTokenizer
 from settings import EvaluationSettings, Trust
@@ -61,16 +62,21 @@ class Loaded(NamedTuple):
 
 
 class Standing:
-    """What stays in memory from one load to the next: a model and a tokenizer at most."""
+    """What stays in memory from one load to the next: a model and a tokenizer at most.
+
+    `trial` is how the model did when it was tried out; None if it was not, or has to be again.
+    """
 
     def __init__(self) -> None:
         self.model = StandingModel()
         self.tokenizer = StandingTokenizer()
+        self.trial: Trial | None = None
 
     def let_go(self) -> None:
         """Frees their memory: whoever still holds the model holds an empty one."""
         self.model.let_go()
         self.tokenizer.let_go()
+        self.trial = None
 
 
 def load_model(
@@ -103,6 +109,7 @@ def load_model(
     model = standing.model.renew(cast)
     tokenizer = standing.tokenizer.load(path if own else base, trust)
     if model is None:
+        standing.trial = None
         model = _load_weights(base, dtype, trust)
         if base != path:
             adapters.attach(model, path)

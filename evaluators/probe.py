@@ -56,10 +56,22 @@ class _Row(NamedTuple):
 ROWS = (_Row(0, 6, 3), _Row(100, 2, 1), _Row(0, 6, 1))
 
 
-def disagreement(batched: Batched, single: Single) -> str | None:
-    """How the two ways through the model differ by more than rounding; None if they do not."""
+class Trial(NamedTuple):
+    """How the two ways through a model differ by more than rounding; None if they do not.
+
+    It is `conclusive` if it holds for other weights too: both ways gave numbers to compare.
+    """
+
+    difference: str | None
+    conclusive: bool = True
+
+
+def try_out(batched: Batched, single: Single) -> Trial:
+    """Runs a few rows both ways. Raises what runs out of memory."""
     if any(_depends_on_length(module) for module in single.model.modules()):
-        return f"its {LENGTH_DEPENDENT} rotary embedding depends on the longest row of a batch"
+        return Trial(
+            f"its {LENGTH_DEPENDENT} rotary embedding depends on the longest row of a batch"
+        )
     endings = replace(single.endings, eos=frozenset(), stop=(), max_new_tokens=NEW_TOKENS)
     batch = tuple(_example(number, batched.decoder.vocabulary) for number in range(len(ROWS)))
     tolerance = TOLERANCE.get(single.model.dtype, HALF_PRECISION_TOLERANCE)
@@ -70,12 +82,12 @@ def disagreement(batched: Batched, single: Single) -> str | None:
             if is_out_of_memory(error):
                 raise
             # Whatever it objects to, it has another way.
-            return f"in a batch the model raises {type(error).__name__}: {error}"
+            return Trial(f"in a batch the model raises {type(error).__name__}: {error}")
         expected = _expected(replace(single, endings=endings, sampling=NO_SAMPLES), batch)
     for number, pair in enumerate(zip(found, expected, strict=True), start=1):
         if (difference := _difference(*pair, tolerance)) is not None:
-            return f"in a batch, row {number} of the trial {difference}"
-    return None
+            return Trial(f"in a batch, row {number} of the trial {difference}")
+    return Trial(None, conclusive=all(one.finite for one in expected))
 
 
 def _depends_on_length(module: torch.nn.Module) -> bool:

@@ -15,7 +15,7 @@ from evaluators.decoder import Decoder, Step, Unsuited, decoder_of
 from evaluators.generation import Endings
 from evaluators.loading import load_model
 from evaluators.passes import Single
-from evaluators.probe import disagreement
+from evaluators.probe import try_out
 from settings import EvaluationSettings
 from tests.evaluators.conftest import Checkpoint
 
@@ -58,7 +58,7 @@ def passes(checkpoint: Checkpoint, kind: str) -> tuple[Decoder, Batched, Single]
 
 
 def disagrees(batched: Batched, single: Single) -> bool:
-    return "differs by" in (disagreement(batched, single) or "")
+    return "differs by" in (try_out(batched, single).difference or "")
 
 
 def unbent(step: Step) -> Step:
@@ -107,7 +107,7 @@ def test_windows_are_what_they_were_when_the_trial_fails(checkpoint: Checkpoint)
     decoder, batched, single = passes(checkpoint, "mistral")
     single.model.config.sliding_window = 4096
     with pytest.raises(MemoryError):
-        disagreement(Batched(Bent(decoder, fails), batched.endings, (1.0,)), single)
+        try_out(Batched(Bent(decoder, fails), batched.endings, (1.0,)), single)
     assert single.model.config.sliding_window == 4096
 
 
@@ -137,7 +137,7 @@ def test_a_rotary_embedding_that_follows_the_longest_row_is_known_by_its_type(
     checkpoint: Checkpoint,
 ) -> None:
     _, batched, single = passes(checkpoint, "phi3-longrope")
-    assert disagreement(batched, single) == (
+    assert try_out(batched, single).difference == (
         "its longrope rotary embedding depends on the longest row of a batch"
     )
 
@@ -152,7 +152,7 @@ def test_a_model_that_objects_to_batches_is_run_without_them(checkpoint: Checkpo
         raise NotImplementedError("no padding here")
 
     decoder, batched, single = passes(checkpoint, "llama")
-    reason = disagreement(Batched(Bent(decoder, objects), batched.endings, (1.0,)), single)
+    reason = try_out(Batched(Bent(decoder, objects), batched.endings, (1.0,)), single).difference
     assert reason == "in a batch the model raises NotImplementedError: no padding here"
 
 

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from errors import ModelLoadFault
-from evaluators import standing_model
+from evaluators import engine, standing_model
 from evaluators.engine import load
 from evaluators.loading import Standing, load_model
+from evaluators.probe import Trial, try_out
 from settings import EvaluationSettings, Trust
 from tests.evaluators.checkpoints import make_model, make_tokenizer
 from tests.evaluators.checks import run, settings
@@ -370,3 +371,40 @@ def test_letting_go_frees_the_model(series: Series) -> None:
     standing.let_go()
     gc.collect()
     assert model() is None
+
+
+def tried(monkeypatch: pytest.MonkeyPatch, folders: list[Path]) -> list[bool]:
+    """Loads one after the other: which of the models were tried out."""
+    calls = 0
+
+    def counted(*ways: Any) -> Trial:
+        nonlocal calls
+        calls += 1
+        return try_out(*ways)
+
+    monkeypatch.setattr(engine, "try_out", counted)
+    found, standing = [], None
+    for folder in folders:
+        before = calls
+        standing = load(folder, SETTINGS, standing=standing)
+        found.append(calls > before)
+    return found
+
+
+def test_a_model_that_takes_new_weights_is_not_tried_out_again(
+    series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama, other = series("llama"), series("qwen3")
+    assert tried(monkeypatch, [*llama, other[0], llama[0]]) == [True, False, False, True, True]
+
+
+def test_a_model_without_finite_numbers_leaves_the_trial_to_the_next_weights(
+    series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = series()
+
+    def spoil(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["model.norm.weight"].fill_(torch.nan)
+
+    rewrite(first, spoil)
+    assert tried(monkeypatch, [first, second, third]) == [True, True, False]
