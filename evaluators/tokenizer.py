@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def _digest(folder: Path) -> str | None:
                 continue
             if file.stat().st_size > MOST_BYTES:
                 return None
-            held = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{file.relative_to(folder)}\0{held}\n".encode())
+            held = hashlib.sha256(file.read_bytes()).digest()
+            # A name may be no text.
+            digest.update(os.fsencode(file.relative_to(folder)) + b"\0" + held)
     except OSError:
         return None  # loading it says why
     return digest.hexdigest()
