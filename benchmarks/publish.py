@@ -196,6 +196,8 @@ loading left out unless it says "with load" (imports never count). Memory is the
   the rate of `torch.matmul` at the model's shapes in the same run, divided by the pass's seconds.
 - **Log and views.** The real worker on a real database: the seconds in appends and in deriving,
   as a share of its pass.
+- **Parity.** Log-likelihoods in nats, a sum for each target. lm-eval takes its log-softmax in
+  float64 for it, since in float32 it is off by more than the two differ.
 """
 
 
