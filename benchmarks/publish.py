@@ -193,7 +193,8 @@ loading left out unless it says "with load" (imports never count). Memory is the
   programs cost that each load the model for themselves.
 - **Share of the limit.** Operations that scoring had to do (2 m k n for each product of matrices,
   each prompt token once, the head only where a target's token is predicted, no padding), divided by
-  the rate of `torch.matmul` at the model's shapes in the same run, divided by the pass's seconds.
+  the rate of `torch.matmul` or oneDNN's product at the model's shapes in the same run, whichever is
+  faster, divided by the pass's seconds.
 - **Log and views.** The real worker on a real database: the seconds in appends and in deriving,
   as a share of its pass.
 - **Parity.** Log-likelihoods in nats, a sum for each target. lm-eval takes its log-softmax in
